@@ -1,0 +1,1 @@
+//! The client on a hand-written event loop over raw mio 1.x.

@@ -1,0 +1,2 @@
+//! The book tool.
+fn main() {}
