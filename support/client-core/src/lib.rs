@@ -1,1 +1,48 @@
-//! client-core
+//! What no stage changes, because no I/O model touches it.
+//!
+//! The three clients of this workspace differ in how they wait. What they say to a server, what
+//! they accept from it, and what they tell their caller is the same, and stands here:
+//!
+//! - [`Config`], [`Error`], [`Body`], [`PoolStats`]: the words of the surface;
+//! - [`Outgoing`]: a checked request, as the bytes that go out;
+//! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
+//! - [`Origin`], [`Resolve`], [`interleave`], [`may_retry`], [`entitlement`]: rules that are pure
+//!   functions;
+//! - [`io_model!`]: the fixed vocabulary of the recordings;
+//! - [`ApiClient`]: the contract as a trait, so that tests and tools can be generic.
+//!
+//! Its rules: no socket, no clock that it reads itself, no event loop and no runtime. Whoever
+//! waits here for another thread does it through a [`std::task::Waker`].
+
+#![forbid(unsafe_code)]
+
+mod addresses;
+pub mod body;
+mod config;
+mod contract;
+pub mod decode;
+mod error;
+mod origin;
+mod outgoing;
+mod policy;
+mod record;
+mod resolve;
+mod stats;
+
+pub use addresses::{ATTEMPT_DELAY, interleave};
+pub use body::Body;
+pub use config::{Config, RuntimeChoice};
+pub use contract::ApiClient;
+pub use decode::Decoder;
+pub use error::{AttemptError, Error, ErrorKind, Source, TimeoutPhase};
+pub use origin::{Origin, Scheme};
+pub use outgoing::Outgoing;
+pub use policy::{Attempt, entitlement, may_retry};
+pub use resolve::{Name, Resolve, Resolving};
+pub use stats::{CloseReason, Exchange, PoolStats};
+
+/// The crates that the macros of this one name, wherever they are expanded.
+#[doc(hidden)]
+pub mod private {
+    pub use tracing;
+}

@@ -1,0 +1,227 @@
+//! The head of a response: status line and fields (RFC 9112 sections 4 and 5), and what they say
+//! about the body (section 6.3) and the connection (section 9.3).
+
+use std::{mem::MaybeUninit, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+
+use super::{BodyLength, Limits};
+use crate::{
+    Error,
+    outgoing::{has_token, tokens},
+};
+
+/// What a server said about a connection that it keeps open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// `Keep-Alive: timeout=N`: it will close the idle connection after this time.
+    pub timeout: Option<Duration>,
+    /// `Keep-Alive: max=N`: it will serve this many further requests.
+    pub max: Option<u64>,
+}
+
+/// A head, parsed and not yet interpreted.
+pub(super) struct Parsed {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+}
+
+/// Takes a whole head out of the buffer, its empty line included.
+///
+/// Nothing is parsed before it is whole: so a head that trickles in byte by byte is read once, and
+/// its errors do not depend on how it was cut. Only what cannot become an HTTP response at all is
+/// refused at its first bytes.
+pub(super) fn take_block(
+    buffer: &mut BytesMut,
+    scanned: &mut usize,
+    limit: usize,
+) -> Result<Option<Bytes>, Error> {
+    const START: &[u8] = b"HTTP/1.";
+    let known = buffer.len().min(START.len());
+    if buffer[..known] != START[..known] {
+        return Err(Error::protocol("expected a response that starts with HTTP/1."));
+    }
+    let end = find_end(buffer, scanned);
+    if end.unwrap_or(buffer.len()) > limit {
+        return Err(Error::TooLarge { what: "head in bytes", limit: limit as u64 });
+    }
+    Ok(end.map(|end| buffer.split_to(end).freeze()))
+}
+
+/// The index after the empty line. A line may end with LF alone (RFC 9112 section 2.2).
+pub(super) fn find_end(buffer: &[u8], scanned: &mut usize) -> Option<usize> {
+    for at in memchr::memchr_iter(b'\n', &buffer[*scanned..]) {
+        let next = *scanned + at + 1;
+        match &buffer[next..] {
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] => return Some(next + 2),
+            _ => {}
+        }
+    }
+    // The last two bytes may be the beginning of the end.
+    *scanned = buffer.len().saturating_sub(2);
+    None
+}
+
+/// Parses a whole head.
+pub(super) fn parse(block: Bytes, most: usize) -> Result<Parsed, Error> {
+    let mut slots = [const { MaybeUninit::uninit() }; Limits::MOST_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let mut rules = httparse::ParserConfig::default();
+    rules.allow_obsolete_multiline_headers_in_responses(true);
+    rules
+        .parse_response_with_uninit_headers(&mut response, &block, &mut slots[..most])
+        .map_err(|error| broken("head", error, most))?;
+    let (Some(version), Some(code)) = (response.version, response.code) else {
+        return Err(Error::protocol("expected a status line"));
+    };
+    let status = StatusCode::from_u16(code).map_err(|_| {
+        Error::protocol(format!("expected a status from 100 to 999, found {code}"))
+    })?;
+    let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let headers = to_map(&block, response.headers)?;
+    Ok(Parsed { status, version, headers })
+}
+
+/// Parses the fields after the last chunk, their empty line included.
+pub(super) fn parse_trailers(block: Bytes, most: usize) -> Result<HeaderMap, Error> {
+    let mut slots = [httparse::EMPTY_HEADER; Limits::MOST_HEADERS];
+    match httparse::parse_headers(&block, &mut slots[..most]) {
+        Ok(httparse::Status::Complete((_, fields))) => to_map(&block, fields),
+        Ok(httparse::Status::Partial) => Err(Error::protocol("expected whole trailers")),
+        Err(error) => Err(broken("trailers", error, most)),
+    }
+}
+
+fn broken(what: &'static str, error: httparse::Error, most: usize) -> Error {
+    match error {
+        httparse::Error::TooManyHeaders => {
+            Error::TooLarge { what: "number of fields", limit: most as u64 }
+        }
+        other => Error::protocol(format!("malformed {what}: {other}")),
+    }
+}
+
+/// The fields as a map whose values are slices of the block.
+fn to_map(block: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Error> {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let bad = |_| Error::protocol(format!("malformed field {}", field.name));
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| Error::protocol("malformed field name"))?;
+        let value = if field.value.contains(&b'\n') {
+            HeaderValue::from_bytes(&unfold(field.value)).map_err(bad)?
+        } else {
+            HeaderValue::from_maybe_shared(block.slice_ref(field.value)).map_err(bad)?
+        };
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+/// An obsolete line folding becomes one space (RFC 9112 section 5.2: a user agent must do so).
+fn unfold(value: &[u8]) -> Vec<u8> {
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b' ')
+}
+
+impl Parsed {
+    /// How the end of the body is found: the list of RFC 9112 section 6.3, in its order.
+    pub(super) fn body_length(&self, head_request: bool) -> Result<BodyLength, Error> {
+        let transfer = self.headers.get_all(header::TRANSFER_ENCODING);
+        let coded = transfer.iter().next().is_some();
+        let announced = self.content_length()?;
+        if coded && announced.is_some() {
+            return Err(Error::protocol("content-length together with transfer-encoding"));
+        }
+        if head_request || [204, 304].contains(&self.status.as_u16()) {
+            return Ok(BodyLength::Exact(0));
+        }
+        if coded {
+            return self.transfer_coding(tokens(transfer.iter()));
+        }
+        Ok(announced.map_or(BodyLength::UntilClose, BodyLength::Exact))
+    }
+
+    /// Only `chunked`, alone. Another coding would have to be decoded, and this client asks for
+    /// none (RFC 9112 section 6.1; `identity` is no coding any more).
+    fn transfer_coding<'a>(
+        &self,
+        mut codings: impl Iterator<Item = &'a str>,
+    ) -> Result<BodyLength, Error> {
+        if self.version == Version::HTTP_10 {
+            return Err(Error::protocol("transfer-encoding in an HTTP/1.0 response"));
+        }
+        match (codings.next(), codings.next()) {
+            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => {
+                Ok(BodyLength::Chunked)
+            }
+            _ => Err(Error::protocol(
+                "expected transfer-encoding to be chunked and nothing else",
+            )),
+        }
+    }
+
+    /// The announced length. Several are one if they agree (RFC 9112 section 6.3, item 5).
+    fn content_length(&self) -> Result<Option<u64>, Error> {
+        let mut announced = None;
+        for value in self.headers.get_all(header::CONTENT_LENGTH) {
+            let text = value.to_str().unwrap_or_default();
+            for member in text.split(',').map(str::trim) {
+                // `u64::from_str` would allow a plus sign.
+                let digits = !member.is_empty() && member.bytes().all(|b| b.is_ascii_digit());
+                let length = member.parse().ok().filter(|_| digits).ok_or_else(|| {
+                    Error::protocol("expected content-length to be a decimal number")
+                })?;
+                if announced.is_some_and(|before| before != length) {
+                    return Err(Error::protocol("two content-lengths that differ"));
+                }
+                announced = Some(length);
+            }
+        }
+        Ok(announced)
+    }
+
+    /// Whether the connection may be kept (RFC 9112 section 9.3).
+    pub(super) fn keep_alive(&self, length: BodyLength) -> Option<KeepAlive> {
+        let says = |token| has_token(&self.headers, &header::CONNECTION, token);
+        let kept = match self.version {
+            Version::HTTP_10 => says("keep-alive") && !says("close"),
+            _ => !says("close"),
+        };
+        if !kept || length == BodyLength::UntilClose {
+            return None;
+        }
+        let told = self.keep_alive_field();
+        (told.max != Some(0)).then_some(told)
+    }
+
+    fn keep_alive_field(&self) -> KeepAlive {
+        let mut told = KeepAlive::default();
+        for token in tokens(self.headers.get_all("keep-alive").iter()) {
+            let Some((name, value)) = token.split_once('=') else { continue };
+            let Ok(number) = value.trim().parse() else { continue };
+            match name.trim().to_ascii_lowercase().as_str() {
+                "timeout" => told.timeout = Some(Duration::from_secs(number)),
+                "max" => told.max = Some(number),
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+/// Drops the empty line that alone ends a section without fields, if the buffer starts with it.
+/// `None`: it cannot be told yet.
+pub(super) fn take_empty_line(buffer: &mut BytesMut) -> Option<bool> {
+    let length = match buffer[..] {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        [] | [b'\r'] => return None,
+        _ => 0,
+    };
+    buffer.advance(length);
+    Some(length > 0)
+}

@@ -1,0 +1,241 @@
+//! A request as the bytes that go out (RFC 9112 sections 3 and 5).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
+};
+use http_body_util::Full;
+
+use crate::{Error, Origin};
+
+/// A checked request: where it goes, and its bytes. A clone counts references, so a request that
+/// is sent a second time costs nothing to keep.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Whom it is for.
+    pub origin: Origin,
+    /// Its method, on which framing of the response and retries depend.
+    pub method: Method,
+    /// Request line and fields, the empty line included.
+    pub head: Bytes,
+    /// The body, which may be empty.
+    pub body: Bytes,
+    /// The caller asked with `Connection: close` for no further use of the connection.
+    pub close: bool,
+}
+
+impl Outgoing {
+    /// Checks a request and encodes its head.
+    ///
+    /// Adds `host` (RFC 9112 section 3.2) and `content-length` (RFC 9110 section 8.6) if the caller
+    /// did not. Names and values of fields cannot hold a line break: the types of `http` see to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if the URL has no usable [`Origin`], the method is CONNECT, the
+    /// version is not HTTP/1.1, or a field contradicts what is sent: `content-length` that is not
+    /// the body's, any `transfer-encoding`, `upgrade`, or more than one `host`.
+    pub fn new(request: Request<Full<Bytes>>) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let body = whole(body);
+        let origin = Origin::of(&parts.uri)?;
+        check(&parts, body.len())?;
+        let head = encode_head(&parts, &origin, body.len());
+        let close = has_token(&parts.headers, &header::CONNECTION, "close");
+        Ok(Outgoing { origin, method: parts.method, head, body, close })
+    }
+
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Never true: there is always a request line.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is still to be written after the first `written` bytes: two slices for one vectored
+    /// write, of which the first may be empty.
+    pub fn rest(&self, written: usize) -> [&[u8]; 2] {
+        let head = self.head.get(written..).unwrap_or_default();
+        let body = self.body.get(written.saturating_sub(self.head.len())..).unwrap_or_default();
+        [head, body]
+    }
+}
+
+/// The bytes of a `Full`, which holds them as its one frame.
+fn whole(body: Full<Bytes>) -> Bytes {
+    use http_body::Body;
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(body).poll_frame(&mut context) {
+        std::task::Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        _ => Bytes::new(),
+    }
+}
+
+fn check(parts: &Parts, body: usize) -> Result<(), Error> {
+    let headers = &parts.headers;
+    if parts.method == Method::CONNECT {
+        return Err(Error::invalid(
+            "CONNECT is not supported: expected a method with a response",
+        ));
+    }
+    if parts.version != Version::HTTP_11 {
+        return Err(Error::invalid(format!("expected HTTP/1.1, found {:?}", parts.version)));
+    }
+    for name in [header::TRANSFER_ENCODING, header::UPGRADE] {
+        if headers.contains_key(&name) {
+            return Err(Error::invalid(format!(
+                "the field {name} is not supported in a request"
+            )));
+        }
+    }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Error::invalid("expected at most one host field"));
+    }
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        if value.to_str().ok().and_then(|v| v.parse().ok()) != Some(body) {
+            return Err(Error::invalid(format!("expected content-length to be {body}")));
+        }
+    }
+    Ok(())
+}
+
+fn encode_head(parts: &Parts, origin: &Origin, body: usize) -> Bytes {
+    let fields: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    let mut out = BytesMut::with_capacity(128 + parts.uri.path().len() * 2 + fields);
+    out.put_slice(parts.method.as_str().as_bytes());
+    out.put_slice(b" ");
+    put_target(&mut out, &parts.uri);
+    out.put_slice(b" HTTP/1.1\r\n");
+    if !parts.headers.contains_key(header::HOST) {
+        put_field(&mut out, &header::HOST, origin.authority().as_str().as_bytes());
+    }
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_LENGTH {
+            put_field(&mut out, name, value.as_bytes());
+        }
+    }
+    if body > 0 || wants_length(parts) {
+        put_field(&mut out, &header::CONTENT_LENGTH, body.to_string().as_bytes());
+    }
+    out.put_slice(b"\r\n");
+    out.freeze()
+}
+
+/// Whether an empty body is announced too: by methods that define a meaning for one (RFC 9110
+/// section 8.6), and where the caller said so.
+fn wants_length(parts: &Parts) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method)
+        || parts.headers.contains_key(header::CONTENT_LENGTH)
+}
+
+/// The request target in origin form (RFC 9112 section 3.2.1).
+fn put_target(out: &mut BytesMut, uri: &Uri) {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    if !target.starts_with('/') {
+        out.put_slice(b"/"); // `http://host?query` has an empty path
+    }
+    out.put_slice(target.as_bytes());
+}
+
+fn put_field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+    out.put_slice(name.as_str().as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// Whether a field that is a list of tokens has this one, in any case.
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers.get_all(name).iter()).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+/// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1).
+pub(crate) fn tokens<'a>(
+    values: impl Iterator<Item = &'a HeaderValue>,
+) -> impl Iterator<Item = &'a str> {
+    values.flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &'static str,
+    ) -> Request<Full<Bytes>> {
+        let mut builder = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(Full::from(body)).unwrap()
+    }
+
+    fn head(request: Request<Full<Bytes>>) -> String {
+        String::from_utf8(Outgoing::new(request).unwrap().head.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_get_has_a_host_and_no_length() {
+        let text = head(request("GET", "http://Host:81/a?b=c#d", &[("accept", "*/*")], ""));
+        assert_eq!(text, "GET /a?b=c HTTP/1.1\r\nhost: Host:81\r\naccept: */*\r\n\r\n");
+    }
+
+    #[test]
+    fn an_empty_path_becomes_a_slash() {
+        assert!(head(request("GET", "http://h", &[], "")).starts_with("GET / HTTP/1.1\r\n"));
+        assert!(
+            head(request("GET", "http://h?q", &[], "")).starts_with("GET /?q HTTP/1.1\r\n")
+        );
+    }
+
+    #[test]
+    fn a_body_is_announced_once_and_an_empty_one_where_the_method_expects_it() {
+        assert!(
+            head(request("POST", "http://h/", &[], "abc")).contains("content-length: 3\r\n")
+        );
+        assert!(head(request("POST", "http://h/", &[], "")).contains("content-length: 0\r\n"));
+        let told = head(request("PUT", "http://h/", &[("content-length", "3")], "abc"));
+        assert_eq!(told.matches("content-length").count(), 1);
+    }
+
+    #[test]
+    fn the_callers_host_replaces_ours() {
+        let text = head(request("GET", "http://h/", &[("host", "other")], ""));
+        assert_eq!(text, "GET / HTTP/1.1\r\nhost: other\r\n\r\n");
+    }
+
+    #[test]
+    fn what_contradicts_the_message_is_refused() {
+        let bad: [(&str, &[(&str, &str)]); 6] = [
+            ("CONNECT", &[]),
+            ("GET", &[("transfer-encoding", "chunked")]),
+            ("GET", &[("upgrade", "websocket")]),
+            ("GET", &[("content-length", "4")]),
+            ("GET", &[("content-length", "0"), ("content-length", "1")]),
+            ("GET", &[("host", "a"), ("host", "b")]),
+        ];
+        for (method, headers) in bad {
+            let error = Outgoing::new(request(method, "http://h/", headers, "")).unwrap_err();
+            assert!(matches!(error, Error::InvalidRequest(_)), "{method} {headers:?}: {error}");
+        }
+        let mut old = request("GET", "http://h/", &[], "");
+        *old.version_mut() = Version::HTTP_2;
+        assert!(Outgoing::new(old).is_err());
+    }
+
+    #[test]
+    fn the_rest_is_cut_anywhere() {
+        let out = Outgoing::new(request("POST", "http://h/", &[], "body")).unwrap();
+        let all = out.rest(0).concat();
+        for written in 0..=out.len() {
+            assert_eq!(out.rest(written).concat(), all[written..]);
+        }
+        assert_eq!(out.rest(out.len() + 1).concat(), b"");
+    }
+}

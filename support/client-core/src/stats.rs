@@ -1,0 +1,128 @@
+//! What a pool says about itself.
+
+use std::fmt;
+
+/// Why a connection was closed. A connection has one reason: the first that came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// It was idle for longer than [`Config::idle_timeout`](crate::Config::idle_timeout).
+    IdleExpired,
+    /// The origin had [`Config::max_idle_per_origin`](crate::Config::max_idle_per_origin) already.
+    IdleLimit,
+    /// The peer closed it.
+    PeerClosed,
+    /// The peer reset it, or the socket failed.
+    Reset,
+    /// Bytes came that nobody had asked for.
+    Unsolicited,
+    /// The peer asked for it: `Connection: close`, `Keep-Alive`, HTTP/1.0, or a body that only the
+    /// end of the connection ends.
+    PeerAsked,
+    /// The response broke a rule or a limit.
+    ProtocolError,
+    /// A limit of time ran out.
+    Timeout,
+    /// The caller dropped the response's future.
+    Cancelled,
+    /// The caller dropped the body before its end.
+    BodyDropped,
+    /// Its place was needed for another origin.
+    Evicted,
+    /// The client was closed.
+    ClientClosed,
+}
+
+impl CloseReason {
+    /// All reasons, in the order of the type.
+    pub const ALL: [CloseReason; 12] = [
+        CloseReason::IdleExpired,
+        CloseReason::IdleLimit,
+        CloseReason::PeerClosed,
+        CloseReason::Reset,
+        CloseReason::Unsolicited,
+        CloseReason::PeerAsked,
+        CloseReason::ProtocolError,
+        CloseReason::Timeout,
+        CloseReason::Cancelled,
+        CloseReason::BodyDropped,
+        CloseReason::Evicted,
+        CloseReason::ClientClosed,
+    ];
+
+    /// The word that logs and programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::IdleExpired => "idle-expired",
+            CloseReason::IdleLimit => "idle-limit",
+            CloseReason::PeerClosed => "peer-closed",
+            CloseReason::Reset => "reset",
+            CloseReason::Unsolicited => "unsolicited",
+            CloseReason::PeerAsked => "peer-asked",
+            CloseReason::ProtocolError => "protocol-error",
+            CloseReason::Timeout => "timeout",
+            CloseReason::Cancelled => "cancelled",
+            CloseReason::BodyDropped => "body-dropped",
+            CloseReason::Evicted => "evicted",
+            CloseReason::ClientClosed => "client-closed",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The state of a pool at one moment, and what it has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Connections that are open now: `idle` and `in_use` together. One that is being made is
+    /// neither, though it takes its place under the limits.
+    pub open: usize,
+    /// Open connections that wait for a request.
+    pub idle: usize,
+    /// Open connections in the middle of an exchange.
+    pub in_use: usize,
+    /// Connections that are being made: name, TCP, TLS.
+    pub connecting: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Connections that were made. Addresses that lost a race are not counted.
+    pub created: u64,
+    /// Exchanges that were begun on a connection that had carried one before.
+    pub reused: u64,
+    /// Requests that were sent a second time after a stale connection.
+    pub retried: u64,
+    closed: [u64; CloseReason::ALL.len()],
+}
+
+impl PoolStats {
+    /// How many connections were closed for this reason.
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// How many connections were closed, for any reason.
+    pub fn closed_in_all(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// Counts one more connection closed for this reason. Only a pool has a use for it.
+    pub fn count_closed(&mut self, reason: CloseReason) {
+        self.closed[reason as usize] += 1;
+    }
+}
+
+/// Which connection carried an exchange, and how it got there: [`Body::exchange`](crate::Body).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The connection's number, unique within its client, from 1.
+    pub connection: u64,
+    /// The connection had carried an exchange before.
+    pub reused: bool,
+    /// How often the request was sent: 1, or 2 after a stale connection.
+    pub attempts: u32,
+}
