@@ -91,11 +91,11 @@ impl Default for Config {
 
 /// A setter for each field, so that settings read as one expression.
 macro_rules! setters {
-    ($($field:ident: $type:ty),* $(,)?) => {
+    ($($field:ident: $value:ty),* $(,)?) => {
         $(
             #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
             #[must_use]
-            pub fn $field(mut self, value: impl Into<$type>) -> Self {
+            pub fn $field(mut self, value: $value) -> Self {
                 self.$field = value.into();
                 self
             }
@@ -118,10 +118,10 @@ impl Config {
         connect_timeout: Duration,
         head_timeout: Duration,
         body_idle_timeout: Duration,
-        total_timeout: Option<Duration>,
+        total_timeout: impl Into<Option<Duration>>,
         max_head: usize,
         max_headers: usize,
-        max_body: Option<u64>,
+        max_body: impl Into<Option<u64>>,
         body_window: usize,
         tcp_nodelay: bool,
         runtime: RuntimeChoice,
