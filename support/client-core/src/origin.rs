@@ -79,9 +79,9 @@ impl Origin {
         })
     }
 
-    /// The host as a resolver takes it.
+    /// The host and port as a resolver takes them.
     pub fn name(&self) -> Name {
-        Name::new(self.host())
+        Name::new(self.host(), self.port())
     }
 
     /// What stands in the `host` field.

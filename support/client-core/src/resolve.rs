@@ -2,30 +2,39 @@
 
 use std::{fmt, io, net::IpAddr, pin::Pin, sync::Arc};
 
-/// The host of an origin, as a resolver takes it: no brackets, no port.
+/// The host of an origin, as a resolver takes it: no brackets. Its addresses have no port, but a
+/// source may tell services on one host apart by it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name {
+    host: Arc<str>,
+    port: u16,
+}
 
 impl Name {
     /// A name; an IPv6 address without its brackets.
-    pub fn new(host: &str) -> Self {
-        Name(host.into())
+    pub fn new(host: &str, port: u16) -> Self {
+        Name { host: host.into(), port }
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.host
+    }
+
+    /// The port that the connection is for.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address, if the name is one already: then no resolver is asked.
     pub fn as_address(&self) -> Option<IpAddr> {
-        self.0.parse().ok()
+        self.host.parse().ok()
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.host)
     }
 }
 
