@@ -1,0 +1,241 @@
+//! The handle that users hold, and the future of one response.
+//!
+//! Its rules:
+//! - a future is lazy: the request is checked and accepted, and its clock starts, when it is first
+//!   polled;
+//! - the future then waits for one answer. Dropped before, it says so to the loop;
+//! - only handles count: with the last one the client closes, and what was accepted is finished.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, io_model};
+use http::{Request, Response};
+use http_body_util::Full;
+use tower_service::Service;
+
+use crate::{
+    call,
+    event_loop::EventLoop,
+    shared::{Answer, Call, EndGuard, Job, Message, Shared},
+    timer::Armed,
+};
+
+/// A pooled HTTP/1.1 client on an event loop of its own.
+///
+/// The loop runs on one thread. Handles, response futures and bodies may be used on any thread and
+/// from any executor. Clones share the pool; dropping the last one is [`Client::close`] without
+/// waiting.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// What all clones hold together.
+struct Handle {
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+}
+
+/// The future of one response's head; its body streams afterwards.
+///
+/// # Cancel safety
+///
+/// Dropped before its first poll it has done nothing. Dropped later, the server may have seen the
+/// request: a waiter leaves the queue, and a connection in the middle of the exchange is closed.
+#[must_use = "a request is not sent before its future is polled"]
+pub struct ResponseFuture {
+    state: State,
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+}
+
+enum State {
+    /// Not yet polled.
+    New(Box<Request<Full<Bytes>>>),
+    /// Accepted.
+    Waiting(Call),
+    Done,
+}
+
+// ===== impl Client =====
+
+impl Client {
+    /// Makes a client and starts its loop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] for limits with which no request could be answered, [`Error::Io`]
+    /// if the system refuses the event queue or the thread.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let config = Arc::new(config);
+        let event_loop = EventLoop::new(config.clone())
+            .map_err(|error| Error::io("making the event loop", error))?;
+        let shared = event_loop.shared();
+        let guard = EndGuard(shared.clone());
+        io_model!(spawn, why = "event loop");
+        thread::Builder::new()
+            .name("stage2-mio".into())
+            .spawn(move || {
+                // Dropped last: the sockets are closed before anybody is told of the end.
+                let _guard = guard;
+                event_loop.run();
+            })
+            .map_err(|error| Error::io("starting the event loop's thread", error))?;
+        Ok(Client { handle: Arc::new(Handle { shared, config }) })
+    }
+
+    /// Sends a request. Nothing happens before the future is first polled.
+    ///
+    /// # Errors
+    ///
+    /// The future resolves to [`Error`]: [`Error::InvalidRequest`] before anything was sent,
+    /// [`Error::PoolBusy`] at once if too many wait, [`Error::ShutDown`] after [`Client::close`],
+    /// otherwise what happened on the way to the response's head. What happens to its body comes
+    /// out of the [`Body`].
+    ///
+    /// # Cancel safety
+    ///
+    /// [`ResponseFuture`]'s.
+    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        ResponseFuture {
+            state: State::New(Box::new(request)),
+            shared: self.handle.shared.clone(),
+            config: self.handle.config.clone(),
+        }
+    }
+
+    /// The pool now: never older than what a caller has been told.
+    pub fn stats(&self) -> PoolStats {
+        self.handle.shared.stats()
+    }
+
+    /// Ends the client: later requests get [`Error::ShutDown`], those that are accepted finish, and
+    /// idle connections are closed. Takes effect without being polled; resolves when the last
+    /// socket is closed. Several may wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the wait, not the end.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.handle.shared.close();
+        let shared = self.handle.shared.clone();
+        std::future::poll_fn(move |cx| shared.poll_end(cx))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl ApiClient for Client {
+    const STAGE: &'static str = "stage2-mio";
+
+    fn new(config: Config) -> Result<Self, Error> {
+        Client::new(config)
+    }
+
+    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        Client::request(self, request)
+    }
+
+    fn stats(&self) -> PoolStats {
+        Client::stats(self)
+    }
+
+    fn close(&self) -> impl Future<Output = ()> + Send + 'static {
+        Client::close(self)
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Client {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    /// Reserves nothing, since clones share the pool: load is shed by [`Error::PoolBusy`].
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let closing = self.handle.shared.is_closing();
+        Poll::Ready(if closing { Err(Error::ShutDown) } else { Ok(()) })
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        self.request(request)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+// ===== impl ResponseFuture =====
+
+impl ResponseFuture {
+    /// Checks the request and gives it to the loop.
+    fn accept(&self, request: Request<Full<Bytes>>) -> Result<Call, Error> {
+        let request = Outgoing::new(request)?;
+        if request.origin.scheme() == client_core::Scheme::Https {
+            return Err(Error::invalid("https is not supported yet: expected http"));
+        }
+        if self.shared.is_closing() {
+            return Err(Error::ShutDown);
+        }
+        let deadline = self.config.total_timeout.map(|total| Instant::now() + total);
+        let (call, reply) = call::channel();
+        let job =
+            Job { request, reply, ticket: 0, deadline, attempts: 1, timer: Armed::default() };
+        self.shared.inbox.push(Message::Request(job)).map_err(|_| Error::ShutDown)?;
+        Ok(call)
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        if let State::New(_) = self.state
+            && let State::New(request) = std::mem::replace(&mut self.state, State::Done)
+        {
+            match self.accept(*request) {
+                Ok(call) => self.state = State::Waiting(call),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        let State::Waiting(call) = &mut self.state else {
+            return Poll::Ready(Err(Error::ShutDown));
+        };
+        call.poll(cx).map(|answer| {
+            self.state = State::Done;
+            answer.unwrap_or(Err(Error::ShutDown))
+        })
+    }
+}
+
+impl Drop for ResponseFuture {
+    fn drop(&mut self) {
+        if let State::Waiting(call) = &mut self.state
+            && let Some(place) = call.cancel()
+        {
+            // A loop that has ended has forgotten the request.
+            let _ = self.shared.inbox.push(Message::Cancel(place));
+        }
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! Where the loop keeps what it owns, and the keys by which it finds it again.
+//!
+//! Its rules:
+//! - a key is the index of an entry and the generation of its owner, in one word, so that it fits
+//!   a [`Token`];
+//! - an entry that is given to the next owner gets the next generation. So an event or a message
+//!   that was under way to the last one finds nothing, and never somebody else.
+
+use mio::Token;
+
+/// Finds one owner, and no other, for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(usize);
+
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    /// Indices of the entries without an owner.
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    generation: usize,
+    value: Option<T>,
+}
+
+impl Key {
+    const INDEX_BITS: u32 = usize::BITS / 2;
+    const MASK: usize = (1 << Self::INDEX_BITS) - 1;
+
+    fn new(index: usize, generation: usize) -> Self {
+        Key(generation << Self::INDEX_BITS | index)
+    }
+
+    fn index(self) -> usize {
+        self.0 & Self::MASK
+    }
+}
+
+impl From<Token> for Key {
+    fn from(token: Token) -> Self {
+        Key(token.0)
+    }
+}
+
+impl From<Key> for Token {
+    fn from(key: Key) -> Self {
+        Token(key.0)
+    }
+}
+
+// ===== impl Slab =====
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Slab { entries: Vec::new(), free: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.entries.len()
+    }
+
+    /// The key that the next [`Slab::insert`] will give: for owners that need to know their own.
+    pub(crate) fn vacant_key(&self) -> Key {
+        match self.free.last() {
+            Some(index) => Key::new(*index, self.entries[*index].generation),
+            None => Key::new(self.entries.len(), 0),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        let key = self.vacant_key();
+        if self.free.pop().is_none() {
+            self.entries.push(Entry { generation: 0, value: None });
+        }
+        self.entries[key.index()].value = Some(value);
+        key
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let entry = self.entries.get(key.index())?;
+        entry.value.as_ref().filter(|_| key == Key::new(key.index(), entry.generation))
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let entry = self.entries.get_mut(key.index())?;
+        entry.value.as_mut().filter(|_| key == Key::new(key.index(), entry.generation))
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let entry = self.entries.get_mut(key.index())?;
+        if key != Key::new(key.index(), entry.generation) {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = (entry.generation + 1) & Key::MASK;
+        self.free.push(key.index());
+        Some(value)
+    }
+
+    /// Lets the owner become something else, under the same key.
+    pub(crate) fn replace(&mut self, key: Key, change: impl FnOnce(T) -> T) {
+        if self.get(key).is_some()
+            && let Some(entry) = self.entries.get_mut(key.index())
+        {
+            entry.value = entry.value.take().map(change);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| {
+            let value = entry.value.as_ref()?;
+            Some((Key::new(index, entry.generation), value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_never_reaches_the_next_owner() {
+        let mut slab = Slab::new();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second");
+        assert_eq!(first.index(), second.index());
+        assert_eq!(
+            (slab.get(first), slab.get_mut(first), slab.remove(first)),
+            (None, None, None)
+        );
+        assert_eq!(slab.get(second), Some(&"second"));
+    }
+
+    #[test]
+    fn a_key_survives_the_way_through_a_token() {
+        let mut slab = Slab::new();
+        let gone = slab.insert(0);
+        slab.remove(gone);
+        let key = slab.insert(1);
+        assert_eq!(Key::from(Token::from(key)), key);
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(key, &1)]);
+    }
+
+    #[test]
+    fn it_is_empty_when_its_last_owner_is_gone() {
+        let mut slab = Slab::new();
+        for _ in 0..2 {
+            let key = slab.vacant_key();
+            assert_eq!(slab.insert(key), key);
+        }
+        let keys: Vec<_> = slab.iter().map(|(_, key)| *key).collect();
+        for key in keys {
+            assert!(!slab.is_empty());
+            assert_eq!(slab.remove(key), Some(key));
+        }
+        assert!(slab.is_empty());
+    }
+}
