@@ -116,6 +116,23 @@ impl PoolStats {
     }
 }
 
+/// One line: what is open now, and what has happened so far.
+impl fmt::Display for PoolStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PoolStats { open, idle, in_use, connecting, waiting, .. } = self;
+        let PoolStats { created, reused, retried, .. } = self;
+        write!(f, "{open} open ({idle} idle, {in_use} in use), {connecting} connecting, ")?;
+        write!(f, "{waiting} waiting; {created} created, {reused} reused, {retried} retried; ")?;
+        write!(f, "{} closed", self.closed_in_all())?;
+        let reasons = CloseReason::ALL.into_iter().filter(|reason| self.closed(*reason) > 0);
+        for (index, reason) in reasons.enumerate() {
+            let before = if index == 0 { ": " } else { ", " };
+            write!(f, "{before}{} {reason}", self.closed(reason))?;
+        }
+        Ok(())
+    }
+}
+
 /// Which connection carried an exchange, and how it got there: [`Body::exchange`](crate::Body).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
