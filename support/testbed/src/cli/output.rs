@@ -1,7 +1,7 @@
 //! What `fetch` prints.
 
 use std::{
-    error::Error as _,
+    error::Error as StdError,
     fs::File,
     io::{self, Write},
     path::Path,
@@ -159,7 +159,7 @@ impl Output {
 }
 
 /// An error with its causes, in one line.
-pub fn describe(error: &Error) -> String {
+pub fn describe(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
