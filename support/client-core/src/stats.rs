@@ -122,7 +122,10 @@ impl fmt::Display for PoolStats {
         let PoolStats { open, idle, in_use, connecting, waiting, .. } = self;
         let PoolStats { created, reused, retried, .. } = self;
         write!(f, "{open} open ({idle} idle, {in_use} in use), {connecting} connecting, ")?;
-        write!(f, "{waiting} waiting; {created} created, {reused} reused, {retried} retried; ")?;
+        write!(
+            f,
+            "{waiting} waiting; {created} created, {reused} reused, {retried} retried; "
+        )?;
         write!(f, "{} closed", self.closed_in_all())?;
         let reasons = CloseReason::ALL.into_iter().filter(|reason| self.closed(*reason) > 0);
         for (index, reason) in reasons.enumerate() {
