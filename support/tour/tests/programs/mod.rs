@@ -1,0 +1,298 @@
+//! The built examples, run as real processes.
+//!
+//! Its rules: a program that does not end within [`BOUND`] is killed and fails its test; no
+//! process outlives the test that started it.
+
+#![allow(dead_code)] // Each test file uses its part of this module.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use testbed::BOUND;
+
+/// Makes a module of tests for each stage: each function takes the stage's [`Program`].
+#[macro_export]
+macro_rules! for_each_stage {
+    ($example:literal: $($test:ident),* $(,)?) => {
+        #[cfg(not(windows))] // mio 0.5 is unsound on Windows (RUSTSEC-2020-0080).
+        $crate::for_each_stage!(@one stage1 "stage1-" $example: $($test)*);
+        $crate::for_each_stage!(@one stage2 "stage2-" $example: $($test)*);
+        $crate::for_each_stage!(@one stage3 "stage3-" $example: $($test)*);
+    };
+    (@one $stage:ident $prefix:literal $example:literal: $($test:ident)*) => {
+        mod $stage {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&super::programs::Program::find(concat!($prefix, $example)));
+                }
+            )*
+        }
+    };
+}
+
+/// One of the examples.
+#[derive(Debug)]
+pub struct Program(PathBuf);
+
+impl Program {
+    /// The example of this name, beside the test's own executable.
+    ///
+    /// # Panics
+    ///
+    /// If it was not built.
+    pub fn find(name: &str) -> Self {
+        let test = env::current_exe().expect("the test's own path");
+        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+        let path = profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+        assert!(
+            path.is_file(),
+            "{} is not built: `cargo test --workspace` does it, `cargo test -p tour` does not",
+            path.display()
+        );
+        Program(path)
+    }
+
+    /// Starts it with these arguments.
+    pub fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        let mut command = Command::new(&self.0);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: Some(command.spawn().expect("the program starts")) }
+    }
+
+    /// Runs it to its end.
+    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+        self.start(args).end()
+    }
+}
+
+/// A program under way. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("a running program").id()
+    }
+
+    /// Its standard output, for a test that reads it piece by piece.
+    pub fn stdout(&mut self) -> impl Read + use<> {
+        let child = self.child.as_mut().expect("a running program");
+        child.stdout.take().expect("standard output, which is taken once")
+    }
+
+    /// The most memory that it has had so far, in KiB (Linux).
+    pub fn peak_memory(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        number.ok_or_else(|| io::Error::other("it has ended: there is no VmHWM"))
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("a running program");
+        child.try_wait().expect("its status").is_some()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// After [`BOUND`].
+    pub fn end(mut self) -> Ended {
+        let child = self.child.take().expect("a running program");
+        let id = child.id();
+        let (done, ended) = std::sync::mpsc::channel();
+        // Reads both pipes, so that neither can fill up and stop the program.
+        let reader = thread::spawn(move || done.send(child.wait_with_output()));
+        match ended.recv_timeout(BOUND) {
+            Ok(output) => {
+                let _ = reader.join();
+                Ended::new(output.expect("the program's output"))
+            }
+            Err(_) => {
+                kill("KILL", id);
+                panic!("the program did not end within {BOUND:?}");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn kill(signal: &str, id: u32) {
+    let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -s {signal} {id}");
+}
+
+/// What a program left.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Ended {
+    fn new(output: Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).expect("messages in UTF-8");
+        assert!(!stderr.contains("panicked"), "a program panicked:\n{stderr}");
+        Ended { status: output.status, stdout: output.stdout, stderr }
+    }
+
+    /// Checks the exit status.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stderr, self.text());
+        self
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The lines of `--json`.
+    pub fn lines(&self) -> Vec<Line> {
+        let line = |line| Line(serde_json::from_str(line).expect("a line of JSON"));
+        self.text().lines().map(line).collect()
+    }
+
+    /// The only line of `--json`.
+    #[track_caller]
+    pub fn line(&self) -> Line {
+        let mut lines = self.lines();
+        assert_eq!(lines.len(), 1, "{}", self.text());
+        lines.remove(0)
+    }
+
+    /// Messages about failed calls: lines of standard error that begin with the URL.
+    pub fn complaints(&self) -> usize {
+        self.stderr.lines().filter(|line| line.starts_with("http")).count()
+    }
+}
+
+/// One line of `--json`.
+#[derive(Debug)]
+pub struct Line(Value);
+
+impl Line {
+    pub fn url(&self) -> &str {
+        self.0["url"].as_str().expect("a URL")
+    }
+
+    /// `None` if the call failed.
+    pub fn status(&self) -> Option<u64> {
+        self.0["status"].as_u64()
+    }
+
+    #[track_caller]
+    pub fn body(&self) -> Vec<u8> {
+        let text = self.0["body_base64"].as_str();
+        STANDARD.decode(text.unwrap_or_else(|| panic!("a body in {self:?}"))).expect("base64")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.field("headers", name)
+    }
+
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        self.field("trailers", name)
+    }
+
+    pub fn connection(&self) -> u64 {
+        self.0["connection"].as_u64().expect("a connection's number")
+    }
+
+    pub fn reused(&self) -> bool {
+        self.0["reused"].as_bool().expect("whether it was reused")
+    }
+
+    /// The kind of the error, with the phase of a timeout: `timeout/connect`.
+    #[track_caller]
+    pub fn error(&self) -> String {
+        let error = &self.0["error"];
+        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+        let kind = error["kind"].as_str().expect("a kind");
+        match error["phase"].as_str() {
+            Some(phase) => format!("{kind}/{phase}"),
+            None => kind.to_owned(),
+        }
+    }
+
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    fn field(&self, place: &str, name: &str) -> Option<&str> {
+        let fields = self.0[place].as_array().expect("an array of fields");
+        fields.iter().find(|field| field[0] == name)?[1].as_str()
+    }
+}
+
+/// A directory that is removed with its owner.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// A new directory; its name begins with `name`.
+    pub fn new(name: &str) -> Self {
+        for attempt in 0..1000 {
+            let path = env::temp_dir().join(format!("{name}-{}-{attempt}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return TempDir(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
+        panic!("expected a free name in {}", env::temp_dir().display());
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Polls until `seen`: for what only the operating system knows.
+///
+/// # Panics
+///
+/// After [`BOUND`].
+#[track_caller]
+pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !seen() {
+        assert!(started.elapsed() < BOUND, "waited for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
