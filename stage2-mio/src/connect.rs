@@ -236,12 +236,11 @@ impl EventLoop {
                 // If it fails, the socket does; the first write will find out.
                 let _ = stream.set_nodelay(config.tcp_nodelay);
                 let connection = Connection::new(stream, number, told, config, now);
-                Pooled { connection, origin, idle: None, waker }
+                Box::new(Pooled { connection, origin, idle: None, waker })
             })
         });
         let job = self.pool.connected(origin, chain.ticket);
         self.serve(winner, job);
-        self.settle();
     }
 
     /// There is no connection to be had: the one waiter for which it was made is told.
@@ -251,7 +250,6 @@ impl EventLoop {
             if let Some(job) = job {
                 self.refuse(job, error);
             }
-            self.settle();
         }
     }
 
@@ -272,7 +270,6 @@ impl EventLoop {
                 self.pool.failed(origin, ticket);
             }
         }
-        self.settle();
     }
 
     /// Takes a chain out of the loop, with its sockets.

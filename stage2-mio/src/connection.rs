@@ -104,6 +104,8 @@ pub(crate) struct Connection<T> {
 }
 
 #[derive(Debug)]
+// The exchange lies inline: a box for it would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 enum State {
     /// In the pool: whatever the socket says is its end, and so is this moment.
     Idle {

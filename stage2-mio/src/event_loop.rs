@@ -62,7 +62,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// An attempt that has won its race becomes a connection.
-    pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Pooled) -> Self {
+    pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Box<Pooled>) -> Self {
         match self.owner {
             Owner::Attempt(attempt) => {
                 Slot { owner: Owner::Connection(make(attempt.stream)), ..self }
@@ -76,7 +76,7 @@ impl Slot {
 pub(crate) enum Owner {
     Chain(Chain),
     Attempt(Attempt),
-    Connection(Pooled),
+    Connection(Box<Pooled>),
 }
 
 /// A connection, and how the pool knows it.
@@ -136,19 +136,24 @@ impl EventLoop {
         self.now = Instant::now();
         for event in events.iter().filter(|event| event.token() != INBOX) {
             self.event(event);
+            self.settle();
         }
         for key in mem::take(&mut self.again) {
-            self.drive(key, |connection, turn| connection.ready(Readiness::default(), turn));
+            self.wake(key);
+            self.settle();
         }
         self.shared.inbox.take(messages);
         for message in messages.drain(..) {
             self.message(message);
+            self.settle();
         }
         while let Some(owner) = self.timers.pop(self.now) {
             self.expire(owner);
+            self.settle();
         }
         if self.closing && self.pool.has_surplus() {
             self.abort_surplus();
+            self.settle();
         }
         self.publish();
         Ok(())
@@ -259,7 +264,6 @@ impl EventLoop {
             Some(connection) => self.serve(connection, Some(job)),
             None => self.wait(origin, job),
         }
-        self.settle();
     }
 
     fn wait(&mut self, origin: Key, mut job: Job) {
@@ -277,7 +281,7 @@ impl EventLoop {
     }
 
     /// Does what the pool's waiters need.
-    pub(crate) fn settle(&mut self) {
+    fn settle(&mut self) {
         while let Some(step) = self.pool.next_step() {
             match step {
                 Step::Connect(origin, ticket) => self.connect(origin, ticket),
@@ -384,7 +388,6 @@ impl EventLoop {
         if let Some(job) = next {
             self.start(key, job);
         }
-        self.settle();
     }
 
     /// A stale connection makes way for a fresh one, for the same request.
@@ -393,7 +396,7 @@ impl EventLoop {
         let (origin, ticket) = (pooled.origin, job.ticket);
         io_model!(retry, request = ticket);
         if !job.reply.place(Place::Pool(origin, ticket)) {
-            return self.pool.closed(origin, None, CloseReason::Cancelled);
+            return self.pool.closed(origin, None, reason);
         }
         let owner = timer::Owner::Waiter(origin, ticket);
         self.timers.arm(owner, &mut job.timer, job.deadline);
@@ -408,7 +411,7 @@ impl EventLoop {
     }
 
     /// Takes a connection out of the loop; its socket is closed when it is dropped.
-    fn remove_connection(&mut self, key: Key, reason: CloseReason) -> Option<Pooled> {
+    fn remove_connection(&mut self, key: Key, reason: CloseReason) -> Option<Box<Pooled>> {
         match self.remove(key)? {
             Owner::Connection(mut pooled) => {
                 self.unwatch(pooled.connection.transport());

@@ -140,8 +140,9 @@ mod tests {
         let resolver = SystemResolver::default();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
-        let lookups: Vec<_> =
-            (0..4 * MOST_THREADS).map(|_| resolver.resolve(Name::new("127.0.0.1"))).collect();
+        let lookups: Vec<_> = (0..4 * MOST_THREADS)
+            .map(|_| resolver.resolve(Name::new("127.0.0.1", 80)))
+            .collect();
         assert!(lock(&resolver.lookups).threads <= MOST_THREADS);
         for mut lookup in lookups {
             let answer = loop {

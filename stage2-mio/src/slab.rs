@@ -127,10 +127,9 @@ mod tests {
         assert_eq!(slab.remove(first), Some("first"));
         let second = slab.insert("second");
         assert_eq!(first.index(), second.index());
-        assert_eq!(
-            (slab.get(first), slab.get_mut(first), slab.remove(first)),
-            (None, None, None)
-        );
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"second"));
     }
 
