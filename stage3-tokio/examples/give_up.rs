@@ -1,0 +1,70 @@
+//! Giving up: a call is cancelled by dropping its future, in whatever phase it is.
+//!
+//!     cargo run --release --example stage3-give_up [-- URL]
+//!
+//! What is dropped must leave nothing behind: no waiter that is served though it has gone, no
+//! connection on which half an exchange is still under way. A connection in the middle of an
+//! exchange cannot be used again, since the next caller would get the rest of this one's
+//! response; so it is closed, and the pool counts why.
+//!
+//! Try: read the body to its end before dropping it, and the connection becomes idle; give the
+//! pool two connections, and the last call need not wait.
+
+use std::process::ExitCode;
+
+use futures::{executor::block_on, poll};
+use http_body_util::BodyExt;
+use stage3_tokio::{Client, Config};
+use testbed::{
+    lesson::{self, Failure, Lesson, until},
+    say,
+};
+
+fn main() -> ExitCode {
+    lesson::main("stage3-give_up", |lesson| block_on(give_up(lesson)))
+}
+
+async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
+    let client = Client::new(Config::new().max_per_origin(1))?;
+    let start = |path| Box::pin(client.request(lesson.get(path)));
+
+    drop(start("/quotes/7"));
+    say!("before its first poll: nothing has happened\n    {}", client.stats());
+
+    let mut call = start("/quotes/7");
+    let _ = poll!(&mut call);
+    drop(call);
+    until("the connection", || {
+        client.stats().idle == 1 || client.stats().closed_in_all() == 1
+    })?;
+    say!(
+        "while it connects: a connection that nobody waits for is kept\n    {}",
+        client.stats()
+    );
+
+    let mut call = start(lesson::SILENT);
+    let _ = poll!(&mut call);
+    until("the exchange", || client.stats().in_use == 1)?;
+    let mut waiter = start("/quotes/7");
+    let _ = poll!(&mut waiter);
+    until("the waiter", || client.stats().waiting == 1)?;
+    say!("one call is answered never, one waits for the connection\n    {}", client.stats());
+    drop(waiter);
+    until("an empty queue", || client.stats().waiting == 0)?;
+    say!("while it waits: it leaves the queue\n    {}", client.stats());
+    drop(call);
+    until("the close", || client.stats().open == 0)?;
+    say!("after it is sent: its connection is closed\n    {}", client.stats());
+
+    let mut body = client.request(lesson.get(lesson::BIG)).await?.into_body();
+    let _ = body.frame().await;
+    drop(body);
+    until("the close", || client.stats().open == 0)?;
+    say!("in its body: the same\n    {}", client.stats());
+
+    let answer = client.request(lesson.get("/quotes/7")).await?.into_body().collect().await?;
+    say!("the pool works on: {} bytes\n    {}", answer.to_bytes().len(), client.stats());
+    client.close().await;
+    say!("closed: nothing is left\n    {}", client.stats());
+    Ok(())
+}
