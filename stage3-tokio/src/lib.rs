@@ -1,1 +1,43 @@
 //! The client as async functions on tokio 1.x and futures 0.3.
+//!
+//! One task for each place in the pool does all that its connection needs, one step after the
+//! other, as a reader would tell it: resolve, connect, then exchanges with pauses between them,
+//! then close. What the other stages keep in fields between two events, the compiler keeps here in
+//! the task. Callers never touch a socket or a timer: they hand over a [`job`] and wait for its
+//! answer, so that they may run on any executor.
+//!
+//! Modules, from the caller to the socket: [`client`] (the handle), [`pool`] (who gets which
+//! connection), [`connection`] (the task, and one HTTP/1.1 connection's life), [`framing`] (bytes
+//! and messages), [`connect`] and [`resolver`] (from a name to a stream), [`transport`]. [`timer`]
+//! has the one timer of a connection, [`runtime`] the choice of the runtime.
+//!
+//! ```no_run
+//! use stage3_tokio::{Client, Config};
+//!
+//! # async fn example() -> Result<(), stage3_tokio::Error> {
+//! let client = Client::new(Config::new().max_per_origin(4))?;
+//! let request = http::Request::get("http://localhost:8080/").body(Default::default());
+//! let response = client.request(request.expect("a valid request")).await?;
+//! println!("{}", response.status());
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod connect;
+mod connection;
+mod framing;
+mod job;
+mod pool;
+mod resolver;
+mod runtime;
+mod timer;
+mod transport;
+
+pub use client::{Client, ResponseFuture};
+pub use client_core::{
+    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, Origin, PoolStats,
+    Resolve, Resolving, RuntimeChoice, TimeoutPhase,
+};

@@ -1,0 +1,216 @@
+//! The handle that users hold, and the future of a response.
+//!
+//! Its rules: a request is accepted at its future's first poll and not before; only handles keep
+//! the client open, futures and bodies do not; nothing here polls a socket or a timer, so that the
+//! future runs on any executor.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, TimeoutPhase};
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+use tower_service::Service;
+
+use crate::{
+    job::{Job, Reply},
+    pool::{Pool, Waiter},
+};
+
+/// A pooled HTTP/1.1 client. Clones share one pool; dropping the last one closes it without
+/// waiting, and what is accepted still finishes.
+///
+/// It lives on the runtime in which it was made, and as long as that is driven, or on one of its
+/// own: see [`Config::runtime`]. Its futures run on any executor.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// What the clones share. Futures, bodies and tasks hold the pool itself, so this one's drop says
+/// that nobody can send any more.
+struct Handle {
+    pool: Arc<Pool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+impl Client {
+    /// Makes a client; no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] for limits with which nothing could be sent, [`Error::Io`] if the
+    /// system refuses a thread or a runtime, or if [`RuntimeChoice::Current`] is asked for where
+    /// there is none.
+    ///
+    /// [`RuntimeChoice::Current`]: crate::RuntimeChoice::Current
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        Ok(Client { handle: Arc::new(Handle { pool: Pool::new(config)? }) })
+    }
+
+    /// Sends a request. Nothing happens before the future is first polled.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]; [`Error::ShutDown`] once the client is closed, or if its runtime has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the request. If it waits for a connection, it leaves the queue;
+    /// if it is under way, its connection is closed. After the first poll the server may have
+    /// seen it.
+    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        ResponseFuture { pool: self.handle.pool.clone(), state: State::New(request) }
+    }
+
+    /// The pool now.
+    pub fn stats(&self) -> PoolStats {
+        self.handle.pool.stats()
+    }
+
+    /// Ends the client: later requests get [`Error::ShutDown`], idle connections are closed at
+    /// once, and what is accepted finishes under its own limits of time. The future resolves when
+    /// the last socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The client is closed when this returns; its future only waits.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.handle.pool.close();
+        let pool = self.handle.pool.clone();
+        async move { pool.ended().await }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Client {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    /// Ready while the client is open. It reserves nothing, since clones share the pool.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(if self.handle.pool.is_closed() { Err(Error::ShutDown) } else { Ok(()) })
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        self.request(request)
+    }
+}
+
+impl ApiClient for Client {
+    const STAGE: &'static str = "stage3-tokio";
+
+    fn new(config: Config) -> Result<Self, Error> {
+        Client::new(config)
+    }
+
+    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        self.request(request)
+    }
+
+    fn stats(&self) -> PoolStats {
+        self.stats()
+    }
+
+    fn close(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.close()
+    }
+}
+
+/// The future of a response: [`Client::request`] says what dropping it does.
+///
+/// Polled again after its end, it says [`Error::ShutDown`].
+#[must_use = "a request is sent when its future is polled"]
+pub struct ResponseFuture {
+    pool: Arc<Pool>,
+    state: State,
+}
+
+// Boxing the request would cost every call an allocation to make an unpolled future smaller.
+#[allow(clippy::large_enum_variant)]
+enum State {
+    New(Request<Full<Bytes>>),
+    Accepted {
+        reply: oneshot::Receiver<Reply>,
+        /// Where to leave the queue, for as long as the request may stand in one.
+        waiter: Option<Waiter>,
+        /// The task that ends the wait in the queue; a connection keeps the limit itself.
+        _expiry: Option<AbortOnDropHandle<()>>,
+    },
+    Done,
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let State::New(_) = this.state {
+            let State::New(request) = mem::replace(&mut this.state, State::Done) else {
+                return Poll::Ready(Err(Error::ShutDown));
+            };
+            this.state = accept(&this.pool, request)?;
+        }
+        let State::Accepted { reply, .. } = &mut this.state else {
+            return Poll::Ready(Err(Error::ShutDown));
+        };
+        let Poll::Ready(answer) = Pin::new(reply).poll(cx) else { return Poll::Pending };
+        this.state = State::Done;
+        // A job that is dropped without an answer was on a runtime that has ended.
+        Poll::Ready(answer.unwrap_or(Err(Error::ShutDown)))
+    }
+}
+
+/// Checks a request, starts its clock and hands it to the pool.
+fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
+    let outgoing = Outgoing::new(request)?;
+    let (sender, reply) = oneshot::channel();
+    let total = pool.config.total_timeout;
+    let deadline = total.map(|total| Instant::now() + total);
+    let waiter = pool.checkout(Job::new(outgoing, sender, deadline))?;
+    let expiry = match (waiter, total, deadline) {
+        (Some(waiter), Some(total), Some(deadline)) => {
+            Some(pool.spawn_aside(expire(pool.clone(), waiter, total, deadline)))
+        }
+        _ => None,
+    };
+    Ok(State::Accepted { reply, waiter, _expiry: expiry })
+}
+
+/// Ends the wait of a request that is still in the queue at its deadline.
+async fn expire(pool: Arc<Pool>, waiter: Waiter, after: Duration, deadline: Instant) {
+    tokio::time::sleep_until(deadline).await;
+    if let Some(job) = pool.forget(waiter) {
+        job.fail(Error::Timeout { phase: TimeoutPhase::Total, after });
+    }
+}
+
+impl Drop for ResponseFuture {
+    fn drop(&mut self) {
+        if let State::Accepted { reply, waiter: Some(waiter), .. } = &mut self.state {
+            // First, so that a connection that takes the job right now sees that nobody waits.
+            reply.close();
+            drop(self.pool.forget(*waiter));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Which runtime the client's tasks run on.
+//!
+//! Its rules: inside a runtime the client uses that one and starts no thread; elsewhere it has one
+//! of its own, which a thread owns and drives until the client is closed and its last task has
+//! ended. Nobody waits for that thread, and it waits for nobody: a name resolution that cannot be
+//! stopped is left behind.
+
+use std::thread;
+
+use client_core::{Error, RuntimeChoice};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::task::TaskTracker;
+
+/// Names that an own runtime resolves at once; `getaddrinfo` blocks a thread for each.
+const RESOLVER_THREADS: usize = 8;
+
+/// The runtime to spawn on. One of our own ends with the `tasks`, once these are closed.
+pub(crate) fn choose(choice: RuntimeChoice, tasks: &TaskTracker) -> Result<Handle, Error> {
+    match (choice, Handle::try_current()) {
+        (RuntimeChoice::Auto | RuntimeChoice::Current, Ok(current)) => Ok(current),
+        (RuntimeChoice::Current, Err(error)) => {
+            Err(Error::io("finding the runtime of the caller", std::io::Error::other(error)))
+        }
+        _ => start(tasks.clone()),
+    }
+}
+
+fn start(tasks: TaskTracker) -> Result<Handle, Error> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(RESOLVER_THREADS)
+        .thread_name("stage3-resolver")
+        .build()
+        .map_err(|error| Error::io("building a runtime", error))?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("stage3-tokio".into())
+        .spawn(move || {
+            runtime.block_on(tasks.wait());
+            // A plain drop would wait for a blocked `getaddrinfo`.
+            runtime.shutdown_background();
+        })
+        .map_err(|error| Error::io("starting a thread", error))?;
+    Ok(handle)
+}
