@@ -57,9 +57,11 @@ pub struct ResponseFuture {
     config: Arc<Config>,
 }
 
+// The request lies inline: a box for it would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 enum State {
     /// Not yet polled.
-    New(Box<Request<Full<Bytes>>>),
+    New(Request<Full<Bytes>>),
     /// Accepted.
     Waiting(Call),
     Done,
@@ -107,7 +109,7 @@ impl Client {
     /// [`ResponseFuture`]'s.
     pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
         ResponseFuture {
-            state: State::New(Box::new(request)),
+            state: State::New(request),
             shared: self.handle.shared.clone(),
             config: self.handle.config.clone(),
         }
@@ -208,7 +210,7 @@ impl Future for ResponseFuture {
         if let State::New(_) = self.state
             && let State::New(request) = std::mem::replace(&mut self.state, State::Done)
         {
-            match self.accept(*request) {
+            match self.accept(request) {
                 Ok(call) => self.state = State::Waiting(call),
                 Err(error) => return Poll::Ready(Err(error)),
             }

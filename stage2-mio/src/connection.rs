@@ -576,3 +576,6 @@ fn response(head: Head, body: Body) -> Response<Body> {
     *response.headers_mut() = head.headers;
     response
 }
+
+#[cfg(test)]
+mod tests;

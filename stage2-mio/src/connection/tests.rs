@@ -1,0 +1,408 @@
+//! A connection against a script: no socket, no loop, and time as an argument.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+    time::Duration,
+};
+
+use client_core::ErrorKind;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use mio::{Interest, Registry, Token, event::Source};
+
+use super::*;
+use crate::{call, shared::Call};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+const READABLE: Readiness = Readiness { readable: true, writable: false, hung_up: false };
+const HUNG_UP: Readiness = Readiness { readable: true, writable: false, hung_up: true };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, hung_up: false };
+const NEWS: Readiness = Readiness { readable: false, writable: false, hung_up: false };
+
+/// What a peer does: each read takes the next of these, and blocks when there is none.
+#[derive(Debug, Default)]
+struct Script {
+    reads: VecDeque<Said>,
+    /// How many calls of `read` there were.
+    calls: usize,
+    /// How many more bytes can be written; `None` is any number.
+    room: Option<usize>,
+    written: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Said {
+    Bytes(Vec<u8>),
+    End,
+    Reset,
+}
+
+impl Read for Script {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.calls += 1;
+        match self.reads.pop_front() {
+            None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(Said::End) => Ok(0),
+            Some(Said::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
+            Some(Said::Bytes(mut bytes)) => {
+                let n = bytes.len().min(buffer.len());
+                buffer[..n].copy_from_slice(&bytes[..n]);
+                if bytes.drain(..n).len() == n && !bytes.is_empty() {
+                    self.reads.push_front(Said::Bytes(bytes));
+                }
+                Ok(n)
+            }
+        }
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        if n == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.room = self.room.map(|room| room - n);
+        self.written.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Script {
+    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Script {}
+
+/// Counts the wakes that a loop would get.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A connection, and all that a loop would be for it.
+struct Fixture {
+    connection: Connection<Script>,
+    config: Config,
+    now: Instant,
+    wakes: Arc<Wakes>,
+    buffer: Vec<u8>,
+}
+
+impl Fixture {
+    fn new(config: Config) -> Self {
+        let now = Instant::now();
+        let connection = Connection::new(Script::default(), 1, NEWS, &config, now);
+        Fixture { connection, config, now, wakes: Arc::default(), buffer: vec![0; 1024] }
+    }
+
+    fn drive(
+        &mut self,
+        act: impl FnOnce(&mut Connection<Script>, &mut Turn<'_>) -> Next,
+    ) -> Next {
+        let waker = Waker::from(self.wakes.clone());
+        let (config, buffer) = (&self.config, &mut self.buffer);
+        act(&mut self.connection, &mut Turn { now: self.now, config, waker: &waker, buffer })
+    }
+
+    fn start(&mut self, request: Request<Full<Bytes>>) -> Call {
+        let (call, reply) = call::channel();
+        let job = Job {
+            request: Outgoing::new(request).unwrap(),
+            reply,
+            ticket: 7,
+            deadline: self.config.total_timeout.map(|total| self.now + total),
+            attempts: 1,
+            timer: Armed::default(),
+        };
+        assert!(matches!(self.drive(|c, turn| c.start(job, turn)), Next::Wait));
+        call
+    }
+
+    fn get(&mut self) -> Call {
+        self.start(Request::get("http://host/").body(Full::default()).unwrap())
+    }
+
+    /// The peer says these, and the loop hears of it.
+    fn hear(&mut self, told: Readiness, said: impl IntoIterator<Item = Said>) -> Next {
+        self.connection.transport.reads.extend(said);
+        self.drive(|c, turn| c.ready(told, turn))
+    }
+
+    fn hear_bytes(&mut self, bytes: &[u8]) -> Next {
+        self.hear(READABLE, [Said::Bytes(bytes.to_vec())])
+    }
+
+    fn pass(&mut self, time: Duration) -> Next {
+        self.now += time;
+        self.drive(Connection::expire)
+    }
+}
+
+/// Tells the last word, and says what became of the connection.
+fn fate(next: Next) -> Result<(), CloseReason> {
+    let Next::End(end) = next else { panic!("expected an end, found {next:?}") };
+    end.last_word.tell();
+    end.fate
+}
+
+fn answer(call: &mut Call) -> Option<Result<Response<Body>, Error>> {
+    match call.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => None,
+    }
+}
+
+/// What lies in a body that is over.
+fn text(body: Body) -> Result<String, Error> {
+    let mut collect = std::pin::pin!(body.collect());
+    match collect.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(collected) => {
+            Ok(String::from_utf8(collected?.to_bytes().to_vec()).expect("ASCII"))
+        }
+        Poll::Pending => panic!("expected the body's end"),
+    }
+}
+
+#[test]
+fn an_exchange_is_one_write_and_one_read() {
+    let mut f = Fixture::new(Config::new());
+    let mut call = f.get();
+    assert_eq!(f.connection.transport.written, b"GET / HTTP/1.1\r\nhost: host\r\n\r\n");
+    let next = f.hear_bytes(OK);
+    assert!(answer(&mut call).is_none(), "told before the pool knows");
+    assert_eq!(fate(next), Ok(()));
+    assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
+    assert_eq!(f.connection.transport.calls, 1);
+}
+
+#[test]
+fn a_response_may_be_cut_anywhere() {
+    for cut in 1..OK.len() {
+        let mut f = Fixture::new(Config::new());
+        let mut call = f.get();
+        assert!(matches!(f.hear_bytes(&OK[..cut]), Next::Wait));
+        assert_eq!(fate(f.hear_bytes(&OK[cut..])), Ok(()), "cut at {cut}");
+        assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
+    }
+}
+
+#[test]
+fn a_request_may_be_taken_in_pieces_and_the_heads_time_begins_with_the_last() {
+    let mut f = Fixture::new(Config::new());
+    f.connection.transport.room = Some(3);
+    let _call = f.get();
+    assert_eq!(f.connection.deadline(), None);
+    f.connection.transport.room = None;
+    f.now += Duration::from_secs(100);
+    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
+    assert_eq!(f.connection.deadline(), Some(f.now + f.config.head_timeout));
+}
+
+#[test]
+fn a_response_to_half_a_request_is_delivered_and_ends_the_connection() {
+    let mut f = Fixture::new(Config::new());
+    f.connection.transport.room = Some(40);
+    let body = Full::from(vec![0; 1000]);
+    let mut call = f.start(Request::put("http://host/").body(body).unwrap());
+    let next = f.hear_bytes(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(fate(next), Err(CloseReason::PeerAsked));
+    assert_eq!(answer(&mut call).unwrap().unwrap().status(), 413);
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_reading_and_one_wake_resumes_it() {
+    let mut f = Fixture::new(Config::new().body_window(2048));
+    let mut call = f.get();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 8192\r\n\r\n";
+    let body = Said::Bytes(vec![b'x'; 8192]);
+    let next = f.hear(READABLE, [Said::Bytes(head.to_vec()), body]);
+    assert!(matches!(next, Next::Wait));
+    // A head that came alone was a short read: the rest has its own edge.
+    assert!(matches!(f.hear(READABLE, []), Next::Wait));
+    let before = f.connection.transport.calls;
+    assert!(matches!(f.hear(READABLE, []), Next::Wait));
+    assert_eq!(f.connection.transport.calls, before, "the window is full");
+    assert_eq!(f.connection.deadline(), None, "the reader's time is its own");
+
+    let mut body = answer(&mut call).unwrap().unwrap().into_body();
+    let mut taken = 0;
+    while let Poll::Ready(Some(frame)) =
+        std::pin::pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop()))
+    {
+        taken += frame.unwrap().into_data().unwrap().len();
+    }
+    assert!((2048..2048 + 1024).contains(&taken), "{taken} bytes beyond the window");
+    assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
+    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(f.connection.transport.calls > before, "no edge was to come");
+    assert_eq!(f.connection.deadline(), None, "full again");
+}
+
+#[test]
+fn a_stale_connection_gives_its_request_back() {
+    for said in [Said::End, Said::Reset] {
+        let mut f = Fixture::new(Config::new());
+        let _first = f.get();
+        assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
+        let mut call = f.get();
+        let Next::Retry(job, _) = f.hear(HUNG_UP, [said]) else { panic!("expected a retry") };
+        assert_eq!((job.ticket, job.attempts), (7, 2));
+        assert!(answer(&mut call).is_none());
+    }
+}
+
+#[test]
+fn a_fresh_connection_that_ends_without_a_word_is_an_error() {
+    let mut f = Fixture::new(Config::new());
+    let mut call = f.get();
+    assert_eq!(fate(f.hear(HUNG_UP, [Said::End])), Err(CloseReason::PeerClosed));
+    assert_eq!(answer(&mut call).unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
+}
+
+#[test]
+fn whatever_an_idle_connection_hears_is_its_end() {
+    let cases = [
+        (Said::End, CloseReason::PeerClosed),
+        (Said::Reset, CloseReason::Reset),
+        (Said::Bytes(b"HTTP/1.1 408 \r\n\r\n".to_vec()), CloseReason::Unsolicited),
+    ];
+    for (said, reason) in cases {
+        let mut f = Fixture::new(Config::new());
+        assert_eq!(fate(f.hear(HUNG_UP, [said])), Err(reason));
+    }
+}
+
+#[test]
+fn an_end_that_came_with_the_response_is_found_before_the_connection_is_kept() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    let next = f.hear(HUNG_UP, [Said::Bytes(OK.to_vec()), Said::End]);
+    assert_eq!(fate(next), Err(CloseReason::PeerClosed));
+}
+
+#[test]
+fn bytes_after_the_response_end_the_connection() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    let next = f.hear_bytes(&[OK, b"x"].concat());
+    assert_eq!(fate(next), Err(CloseReason::Unsolicited));
+}
+
+#[test]
+fn a_dropped_body_costs_the_connection_unless_one_read_completes_it() {
+    for (rest, kept) in [(1000, true), (2000, false)] {
+        let mut f = Fixture::new(Config::new());
+        let mut call = f.get();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {rest}\r\n\r\n");
+        assert!(matches!(f.hear_bytes(head.as_bytes()), Next::Wait));
+        drop(answer(&mut call).unwrap().unwrap());
+        assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
+        let next = f.hear(NEWS, [Said::Bytes(vec![b'x'; rest])]);
+        assert_eq!(fate(next), if kept { Ok(()) } else { Err(CloseReason::BodyDropped) });
+    }
+}
+
+#[test]
+fn what_came_before_an_error_is_read_before_it() {
+    let mut f = Fixture::new(Config::new());
+    let mut call = f.get();
+    let said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nno size\r\n";
+    assert_eq!(fate(f.hear_bytes(said)), Err(CloseReason::ProtocolError));
+    let mut body = answer(&mut call).unwrap().unwrap().into_body();
+    let mut frames = Vec::new();
+    while let Poll::Ready(Some(frame)) =
+        std::pin::pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop()))
+    {
+        frames.push(frame);
+    }
+    assert_eq!(frames.remove(0).unwrap().into_data().unwrap(), "hi");
+    assert_eq!(frames.remove(0).unwrap_err().kind(), ErrorKind::Protocol);
+    assert!(frames.is_empty());
+}
+
+#[test]
+fn each_limit_of_time_has_its_own_error() {
+    let second = Duration::from_secs(1);
+    let config = || Config::new().head_timeout(2 * second).body_idle_timeout(3 * second);
+    let expect = |config: Config, said: &[u8], after, phase| {
+        let mut f = Fixture::new(config);
+        let mut call = f.get();
+        assert!(matches!(f.hear_bytes(said), Next::Wait));
+        assert!(matches!(f.pass(after - Duration::from_nanos(1)), Next::Wait));
+        assert_eq!(fate(f.pass(Duration::from_nanos(1))), Err(CloseReason::Timeout));
+        let error = answer(&mut call).unwrap().and_then(|response| text(response.into_body()));
+        assert_eq!(error.unwrap_err().timeout_phase(), Some(phase));
+    };
+    let half = &OK[..OK.len() - 1];
+    expect(config(), b"HTTP", 2 * second, TimeoutPhase::Head);
+    expect(config(), half, 3 * second, TimeoutPhase::BodyIdle);
+    expect(config().total_timeout(second), b"HTTP", second, TimeoutPhase::Total);
+    expect(config().total_timeout(second), half, second, TimeoutPhase::Total);
+}
+
+#[test]
+fn an_idle_connection_expires_when_the_first_of_both_sides_says_so() {
+    let mut f = Fixture::new(Config::new().idle_timeout(Duration::from_secs(9)));
+    let _call = f.get();
+    let said = b"HTTP/1.1 204 No Content\r\nkeep-alive: timeout=5\r\n\r\n";
+    assert_eq!(fate(f.hear_bytes(said)), Ok(()));
+    assert_eq!(f.connection.deadline(), Some(f.now + Duration::from_secs(5)));
+    assert!(matches!(f.pass(Duration::from_secs(4)), Next::Wait));
+    assert_eq!(fate(f.pass(Duration::from_secs(1))), Err(CloseReason::IdleExpired));
+}
+
+#[test]
+fn a_peer_that_says_how_often_it_serves_is_not_asked_again() {
+    let mut f = Fixture::new(Config::new());
+    let mut fates = Vec::new();
+    for said in ["keep-alive: max=2\r\n", "", ""] {
+        let _call = f.get();
+        let said = format!("HTTP/1.1 204 No Content\r\n{said}\r\n");
+        fates.push(fate(f.hear_bytes(said.as_bytes())));
+    }
+    assert_eq!(fates, [Ok(()), Ok(()), Err(CloseReason::PeerAsked)]);
+}
+
+#[test]
+fn much_to_read_is_read_in_turns() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n".to_vec();
+    let next = f.hear(READABLE, [Said::Bytes([head, vec![b'x'; 60_000]].concat())]);
+    assert!(matches!(next, Next::Again));
+    assert_eq!(f.connection.transport.calls, READS_IN_A_ROW);
+}
+
+#[test]
+fn a_cancelled_exchange_is_told_from_the_next_one() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    assert!(matches!(f.drive(|c, turn| c.cancel(6, turn)), Next::Wait));
+    assert_eq!(fate(f.drive(|c, turn| c.cancel(7, turn))), Err(CloseReason::Cancelled));
+}
