@@ -15,9 +15,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use client_core::{Name, Resolve, Resolving};
 use http_body_util::Full;
 
-use crate::{BOUND, Server, api, cli::Progress};
+use crate::{
+    BOUND, Gate, Server, api,
+    cli::{self, Progress},
+};
 
 /// A request, as the clients take it.
 pub type Request = http::Request<Full<Bytes>>;
@@ -66,7 +70,7 @@ pub fn main(
     match work(&lesson) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{program}: {}", crate::cli::describe(&*failure));
+            eprintln!("{program}: {}", cli::describe(&*failure));
             ExitCode::FAILURE
         }
     }
@@ -82,7 +86,7 @@ impl Lesson {
         match word.as_deref() {
             Some("--help" | "-h") => {
                 line(format_args!(
-                    "Usage: {program} [URL]\n\nURL is a server such as http://127.0.0.1:8080, \
+                    "Usage: {program} [URL]\n\nURL is a server such as http://localhost:8080, \
                      which `cargo run --release -- serve` starts.\nWithout one, the program \
                      starts its own."
                 ));
@@ -92,7 +96,7 @@ impl Lesson {
                 let base = base.trim_end_matches('/');
                 let known = base.parse::<http::Uri>().ok().filter(|uri| uri.scheme().is_some());
                 known.ok_or_else(|| {
-                    format!("expected a URL such as http://127.0.0.1:8080, found {base:?}")
+                    format!("expected a URL such as http://localhost:8080, found {base:?}")
                 })?;
                 Ok(Some(Lesson { program, base: base.to_owned(), server: None }))
             }
@@ -114,6 +118,21 @@ impl Lesson {
     pub fn get(&self, path: &str) -> Request {
         let url = format!("{}{path}", self.base);
         http::Request::get(url).body(Full::default()).expect("a path such as /quotes/7")
+    }
+
+    /// The same by name, so that a resolver is asked; a server from the command line is asked for
+    /// as it is called there.
+    ///
+    /// # Panics
+    ///
+    /// If the path is none.
+    pub fn get_by_name(&self, path: &str) -> Request {
+        let mut request = self.get(path);
+        if let Some(server) = &self.server {
+            let url = server.url_as("localhost", path);
+            *request.uri_mut() = url.parse().expect("a path such as /quotes/7");
+        }
+        request
     }
 
     /// Says how far the program has come, once a second.
@@ -140,6 +159,20 @@ impl fmt::Display for Sent {
             Some(bytes) => write!(f, "the server has got rid of {} KiB", bytes / 1024),
             None => f.write_str("how far the server has come only it can tell"),
         }
+    }
+}
+
+/// The system's resolver behind a gate: no name is looked up before it is open.
+#[derive(Clone, Debug, Default)]
+pub struct Gated(pub Gate);
+
+impl Resolve for Gated {
+    fn resolve(&self, name: Name) -> Resolving {
+        let gate = self.0.clone();
+        Box::pin(async {
+            gate.await;
+            cli::pins::ask_the_system(name).await
+        })
     }
 }
 

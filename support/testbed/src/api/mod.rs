@@ -61,13 +61,13 @@ static QUOTES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     (0..quotes::ALL.len()).map(|id| reply::respond(200, &[JSON], quotes::json(id))).collect()
 });
 
-/// Starts the API on `127.0.0.1`, on a port that the system chooses.
+/// Starts the API on a port that the system chooses, as [`start_on`] does.
 ///
 /// # Errors
 ///
 /// The system's, if it has no port or thread to give.
 pub fn start() -> io::Result<Server> {
-    start_with(Options::new())
+    start_on(0)
 }
 
 /// Starts the API as `options` say: on a given port, or without keeping what it received.

@@ -1,6 +1,14 @@
 //! What the API has to tell: sayings that nobody owns.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+
+/// A saying as the API shows it; the order of the fields is that of the JSON.
+#[derive(Serialize)]
+struct Quote {
+    id: usize,
+    text: &'static str,
+    author: &'static str,
+}
 
 /// Text and where it is from.
 pub(super) const ALL: [(&str, &str); 36] = [
@@ -11,7 +19,10 @@ pub(super) const ALL: [(&str, &str); 36] = [
     ("Still waters run deep.", "English proverb"),
     ("Slow and steady wins the race.", "Aesop"),
     ("Better late than never.", "Livy"),
-    ("All things come to those who wait, if somebody registers interest.", "proverb, amended"),
+    (
+        "All things come to those who wait, if somebody registers their interest first.",
+        "old proverb, amended",
+    ),
     ("Strike while the iron is hot.", "English proverb"),
     ("First come, first served.", "English proverb"),
     ("Do not cross the bridge before you come to it.", "English proverb"),
@@ -44,18 +55,21 @@ pub(super) const ALL: [(&str, &str); 36] = [
 
 /// One of them as JSON.
 pub(super) fn json(id: usize) -> String {
-    value(id).to_string()
+    to_json(&quote(id))
 }
 
 /// All of them as JSON.
 pub(super) fn list() -> String {
-    let all: Vec<Value> = (0..ALL.len()).map(value).collect();
-    json!({ "quotes": all }).to_string()
+    to_json(&(0..ALL.len()).map(quote).collect::<Vec<_>>())
 }
 
-fn value(id: usize) -> Value {
+fn quote(id: usize) -> Quote {
     let (text, author) = ALL[id];
-    json!({ "id": id, "text": text, "author": author })
+    Quote { id, text, author }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and text are JSON")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 mod args;
 mod output;
-mod pins;
+pub(crate) mod pins;
 mod progress;
 
 use std::{

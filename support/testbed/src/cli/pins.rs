@@ -57,7 +57,7 @@ impl Resolve for Pins {
 }
 
 /// Blocks a thread of its own, and not the client's.
-async fn ask_the_system(name: Name) -> io::Result<Vec<IpAddr>> {
+pub(crate) async fn ask_the_system(name: Name) -> io::Result<Vec<IpAddr>> {
     let (answer, answered) = oneshot::channel();
     thread::Builder::new().name("resolve".into()).spawn(move || {
         let addresses = (name.as_str(), name.port()).to_socket_addrs();

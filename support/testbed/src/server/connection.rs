@@ -20,8 +20,11 @@ use super::{
 };
 use crate::BOUND;
 
-/// Bytes read from the socket at once, and the longest head.
-const BUFFER: usize = 64 * 1024;
+/// Bytes read from the socket at once; a longer head makes the buffer grow.
+const BUFFER: usize = 16 * 1024;
+
+/// The longest head.
+const MAX_HEAD: usize = 256 * 1024;
 
 /// The most that one `write` is given, so that the log says how far a blocked send has come.
 const WRITE: usize = 64 * 1024;
@@ -316,11 +319,13 @@ impl Connection {
             self.unread = 0..self.unread.len();
         }
         if self.unread.end == self.buffer.len() {
-            let message = format!("expected a head of at most {BUFFER} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            if self.buffer.len() >= MAX_HEAD {
+                let message = format!("expected a head of less than {MAX_HEAD} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            self.buffer.resize(self.buffer.len() * 2, 0);
         }
-        let socket = self.socket.as_deref().ok_or(io::ErrorKind::NotConnected)?;
-        let mut socket: &TcpStream = socket;
+        let mut socket = self.socket.as_deref().ok_or(io::ErrorKind::NotConnected)?;
         let read = socket.read(&mut self.buffer[self.unread.end..]);
         let read = read.map_err(|error| self.broken(error))?;
         self.unless_stopped()?;
@@ -352,9 +357,10 @@ impl Connection {
         }
     }
 
-    /// Remembers that the peer ended the connection with what made this call fail.
+    /// Remembers that the peer ended the connection with what made this call fail, unless our own
+    /// stop did.
     fn broken(&mut self, error: io::Error) -> io::Error {
-        if is_peers_end(&error) {
+        if is_peers_end(&error) && self.unless_stopped().is_ok() {
             self.end.get_or_insert(End::PeerReset);
         }
         error
