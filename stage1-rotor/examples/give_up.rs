@@ -16,7 +16,7 @@ use futures::{executor::block_on, poll};
 use http_body_util::BodyExt;
 use stage1_rotor::{Client, Config};
 use testbed::{
-    lesson::{self, Failure, Lesson, until},
+    lesson::{self, Failure, Gated, Lesson, until},
     say,
 };
 
@@ -25,20 +25,21 @@ fn main() -> ExitCode {
 }
 
 async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
-    let client = Client::new(Config::new().max_per_origin(1))?;
-    let start = |path| Box::pin(client.request(lesson.get(path)));
+    let names = Gated::default();
+    let client = Client::new(Config::new().max_per_origin(1).resolver(names.clone()))?;
+    let start = |path| Box::pin(client.request(lesson.get_by_name(path)));
 
     drop(start("/quotes/7"));
     say!("before its first poll: nothing has happened\n    {}", client.stats());
 
     let mut call = start("/quotes/7");
     let _ = poll!(&mut call);
+    until("the look-up", || client.stats().connecting == 1)?;
     drop(call);
-    until("the connection", || {
-        client.stats().idle == 1 || client.stats().closed_in_all() == 1
-    })?;
+    names.0.open();
+    until("the connection", || client.stats().idle == 1)?;
     say!(
-        "while it connects: a connection that nobody waits for is kept\n    {}",
+        "while it connects: the connection is made all the same, and kept\n    {}",
         client.stats()
     );
 
@@ -56,13 +57,13 @@ async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
     until("the close", || client.stats().open == 0)?;
     say!("after it is sent: its connection is closed\n    {}", client.stats());
 
-    let mut body = client.request(lesson.get(lesson::BIG)).await?.into_body();
+    let mut body = start(lesson::BIG).await?.into_body();
     let _ = body.frame().await;
     drop(body);
     until("the close", || client.stats().open == 0)?;
     say!("in its body: the same\n    {}", client.stats());
 
-    let answer = client.request(lesson.get("/quotes/7")).await?.into_body().collect().await?;
+    let answer = start("/quotes/7").await?.into_body().collect().await?;
     say!("the pool works on: {} bytes\n    {}", answer.to_bytes().len(), client.stats());
     client.close().await;
     say!("closed: nothing is left\n    {}", client.stats());

@@ -27,12 +27,12 @@ fn main() -> ExitCode {
 async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
     let names = Gated::default();
     let client = Client::new(Config::new().max_per_origin(1).resolver(names.clone()))?;
-    let start = |path| Box::pin(client.request(lesson.get(path)));
+    let start = |path| Box::pin(client.request(lesson.get_by_name(path)));
 
     drop(start("/quotes/7"));
     say!("before its first poll: nothing has happened\n    {}", client.stats());
 
-    let mut call = Box::pin(client.request(lesson.get_by_name("/quotes/7")));
+    let mut call = start("/quotes/7");
     let _ = poll!(&mut call);
     until("the look-up", || client.stats().connecting == 1)?;
     drop(call);
@@ -57,13 +57,13 @@ async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
     until("the close", || client.stats().open == 0)?;
     say!("after it is sent: its connection is closed\n    {}", client.stats());
 
-    let mut body = client.request(lesson.get(lesson::BIG)).await?.into_body();
+    let mut body = start(lesson::BIG).await?.into_body();
     let _ = body.frame().await;
     drop(body);
     until("the close", || client.stats().open == 0)?;
     say!("in its body: the same\n    {}", client.stats());
 
-    let answer = client.request(lesson.get("/quotes/7")).await?.into_body().collect().await?;
+    let answer = start("/quotes/7").await?.into_body().collect().await?;
     say!("the pool works on: {} bytes\n    {}", answer.to_bytes().len(), client.stats());
     client.close().await;
     say!("closed: nothing is left\n    {}", client.stats());

@@ -16,19 +16,18 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
-use http_body_util::{BodyExt, Full};
-use stage2_mio::{Client, Config};
+use http::{HeaderValue, Response, StatusCode, header::AUTHORIZATION};
+use http_body_util::BodyExt;
+use stage2_mio::{Body, Client, Config};
 use testbed::{
-    lesson::{self, Failure, Lesson},
+    lesson::{self, Failure, Lesson, Request},
     say,
 };
-use tower::retry::{
-    self,
-    backoff::{Backoff, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff},
+use tower::{
+    Service, ServiceBuilder, ServiceExt,
+    retry::{self, backoff::*},
+    util::rng::HasherRng,
 };
-use tower::{Service, ServiceBuilder, ServiceExt, util::rng::HasherRng};
 use tower_http::{decompression::DecompressionLayer, follow_redirect::FollowRedirectLayer};
 
 fn main() -> ExitCode {
@@ -79,25 +78,22 @@ fn pauses() -> Result<ExponentialBackoff, Failure> {
     Ok(maker.map_err(|error| error.to_string())?.make_backoff())
 }
 
-impl<B> retry::Policy<Request<Full<Bytes>>, Response<B>, Failure> for Again {
+impl retry::Policy<Request, Response<Body>, Failure> for Again {
     type Future = <ExponentialBackoff as Backoff>::Future;
 
     fn retry(
         &mut self,
-        request: &mut Request<Full<Bytes>>,
-        result: &mut Result<Response<B>, Failure>,
+        request: &mut Request,
+        result: &mut Result<Response<Body>, Failure>,
     ) -> Option<Self::Future> {
         let busy =
-            |response: &Response<B>| response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            |response: &Response<_>| response.status() == StatusCode::SERVICE_UNAVAILABLE;
         let again = result.as_ref().map_or(true, busy) && request.method().is_idempotent();
         self.left = self.left.checked_sub(u32::from(again))?;
         again.then(|| self.pauses.next_backoff())
     }
 
-    fn clone_request(
-        &mut self,
-        request: &Request<Full<Bytes>>,
-    ) -> Option<Request<Full<Bytes>>> {
+    fn clone_request(&mut self, request: &Request) -> Option<Request> {
         Some(request.clone())
     }
 }
