@@ -1,7 +1,7 @@
 //! An event that happens once.
 //!
 //! Its rules: clones are the same gate; once open it stays open; a wait that ends at
-//! [`BOUND`](crate::BOUND) panics and says so.
+//! [`BOUND`] panics and says so.
 
 use std::{
     fmt,
@@ -55,7 +55,7 @@ impl Gate {
     ///
     /// # Panics
     ///
-    /// After [`BOUND`](crate::BOUND).
+    /// After [`BOUND`].
     pub fn wait(&self) {
         let wait = self.0.opened.wait_timeout_while(self.lock(), BOUND, |state| !state.open);
         let open = wait.unwrap_or_else(PoisonError::into_inner).0.open;

@@ -195,7 +195,7 @@ impl Connection {
     /// # Errors
     ///
     /// Those of the socket; `TimedOut` if the peer leaves a piece unread for
-    /// [`BOUND`](crate::BOUND).
+    /// [`BOUND`].
     pub fn send_in<P: AsRef<[u8]>>(
         &mut self,
         pieces: impl IntoIterator<Item = P>,
@@ -224,7 +224,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `TimedOut` after [`BOUND`](crate::BOUND).
+    /// `TimedOut` after [`BOUND`].
     pub fn wait_read(&mut self) -> io::Result<()> {
         drained::wait(self.socket()?, || self.shared.watched.lock().stopping)
     }
@@ -264,7 +264,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `TimedOut` after [`BOUND`](crate::BOUND), which fails the script.
+    /// `TimedOut` after [`BOUND`], which fails the script.
     pub fn wait(&mut self, step: &str) -> io::Result<()> {
         let opened = |state: &State| state.log.opened.contains(step);
         let over =
