@@ -1,0 +1,473 @@
+//! `fetch` of each stage as a process, against the testbed's server: command line, output, exit
+//! status, and what is left when things go wrong.
+
+mod programs;
+
+use std::{
+    fs,
+    io::{self, Read},
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use programs::{Program, TempDir};
+use testbed::{
+    Gate, Server, api,
+    api::pattern,
+    dead_ends::{Blackhole, Refusing, Silent, blackhole_works},
+    reply,
+    server::{Options, has_ipv6},
+};
+
+for_each_stage!("fetch":
+    a_body_goes_to_standard_output,
+    options_reach_the_request,
+    data_can_come_from_a_file,
+    the_head_is_printed_if_asked_for,
+    the_body_goes_to_a_file_if_asked_for,
+    json_has_everything_about_a_response,
+    trailers_are_in_the_json,
+    any_status_is_a_success,
+    no_redirect_is_followed,
+    a_thousand_calls_share_eight_connections,
+    bodies_of_concurrent_calls_do_not_mix,
+    one_at_a_time_keeps_the_order_and_goes_on_after_a_failure,
+    a_pinned_address_is_used_for_its_name_and_port,
+    a_pinned_ipv6_address_needs_no_brackets,
+    pinned_addresses_are_raced,
+    errors_have_their_kind,
+    a_connect_that_is_not_answered_times_out,
+    a_call_that_is_not_answered_times_out,
+    a_body_over_the_limit_is_an_error,
+    what_came_of_a_broken_body_is_printed,
+    a_server_that_goes_fails_each_call,
+    a_server_that_falls_silent_fails_each_call_in_time,
+    a_reader_that_goes_ends_the_program,
+    a_large_body_takes_little_memory,
+    a_wrong_command_line_says_what_was_expected,
+    help_is_printed,
+    steps_are_traced_if_asked_for,
+);
+
+#[cfg(unix)]
+mod interrupted {
+    super::for_each_stage!("fetch": an_interrupt_ends_it_at_once);
+}
+
+// ===== the ordinary case =====
+
+fn a_body_goes_to_standard_output(fetch: &Program) {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok("only the body\n"))
+    });
+    let ended = fetch.run([server.url("/")]).expect(0);
+    assert_eq!((ended.text().as_str(), ended.stderr.as_str()), ("only the body\n", ""));
+}
+
+fn options_reach_the_request(fetch: &Program) {
+    let server = echo();
+    let url = server.url("/here?a=b");
+    let args = ["-X", "PATCH", "-H", "X-One: 1", "-H", "x-two:2", "-d", "the data", &url];
+    fetch.run(args).expect(0);
+    let log = server.finish();
+    let request = &log.requests[0];
+    assert_eq!((request.method(), request.target()), ("PATCH", "/here?a=b"));
+    assert_eq!((request.header("x-one"), request.header("x-two")), (Some("1"), Some("2")));
+    assert_eq!(request.body, b"the data");
+}
+
+fn data_can_come_from_a_file(fetch: &Program) {
+    let dir = TempDir::new("fetch-data");
+    let data: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    fs::write(dir.file("data"), &data).unwrap();
+    let server = echo();
+    let from = format!("@{}", dir.file("data").display());
+    let ended = fetch.run(["-d", &from, &server.url("/")]).expect(0);
+    assert!(ended.stdout == data, "{} bytes came back", ended.stdout.len());
+    assert_eq!(server.finish().requests[0].method(), "POST");
+}
+
+fn the_head_is_printed_if_asked_for(fetch: &Program) {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 404 Not Found\r\nA: 1\r\nA: 2\r\nContent-Length: 5\r\n\r\nnone\n")
+    });
+    let ended = fetch.run(["-i", &server.url("/")]).expect(0);
+    let expected = "HTTP/1.1 404 Not Found\r\na: 1\r\na: 2\r\ncontent-length: 5\r\n\r\nnone\n";
+    assert_eq!(ended.text(), expected);
+}
+
+fn the_body_goes_to_a_file_if_asked_for(fetch: &Program) {
+    let dir = TempDir::new("fetch-output");
+    let file = dir.file("body");
+    let server = api::start().unwrap();
+    let path = file.display().to_string();
+    let ended = fetch.run(["-o", &path, &server.url("/bytes/300000")]).expect(0);
+    assert_eq!(ended.text(), "");
+    assert!(is_pattern(&fs::read(&file).unwrap(), 300_000));
+
+    let ended = fetch.run(["--json", "-o", &path, &server.url("/bytes/400000")]).expect(0);
+    assert_eq!(ended.line().status(), Some(200));
+    assert!(ended.line().value().get("body_base64").is_none(), "{}", ended.text());
+    assert!(is_pattern(&fs::read(&file).unwrap(), 400_000));
+}
+
+fn json_has_everything_about_a_response(fetch: &Program) {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 201 Created\r\nA: 1\r\nContent-Length: 4\r\n\r\n\0\x01\r\n")
+    });
+    let url = server.url("/made");
+    let line = fetch.run(["--json", &url]).expect(0).line();
+    let elapsed = line.value()["elapsed_ms"].as_f64();
+    assert!(elapsed.is_some_and(|elapsed| elapsed > 0.0), "{line:?}");
+    let mut rest = line.value().clone();
+    rest.as_object_mut().unwrap().remove("elapsed_ms");
+    let expected = serde_json::json!({
+        "url": url, "status": 201, "version": "HTTP/1.1",
+        "headers": [["a", "1"], ["content-length", "4"]], "trailers": [],
+        "body_base64": "AAENCg==", "reused": false, "connection": 1, "attempts": 1,
+    });
+    assert_eq!(rest, expected);
+}
+
+fn trailers_are_in_the_json(fetch: &Program) {
+    let server = api::start().unwrap();
+    let line = fetch.run(["--json", &server.url("/chunked/200000")]).expect(0).line();
+    assert!(is_pattern(&line.body(), 200_000));
+    assert_eq!(line.trailer("x-length"), Some("200000"));
+}
+
+fn any_status_is_a_success(fetch: &Program) {
+    let server = api::start().unwrap();
+    for code in [204, 304, 404, 500, 503] {
+        let url = server.url(&format!("/status/{code}"));
+        assert_eq!(fetch.run(["--json", &url]).expect(0).line().status(), Some(code));
+    }
+}
+
+fn no_redirect_is_followed(fetch: &Program) {
+    let server = api::start().unwrap();
+    let line = fetch.run(["--json", &server.url("/moved")]).expect(0).line();
+    assert_eq!(line.status(), Some(302));
+    assert_eq!(server.finish().received, 1);
+}
+
+// ===== many calls =====
+
+fn a_thousand_calls_share_eight_connections(fetch: &Program) {
+    let server = api::start().unwrap();
+    let url = server.url("/quotes/7");
+    let args = ["--repeat", "1000", "--concurrency", "64", "--max-per-origin", "8", "--json", &url];
+    let lines = fetch.run(args).expect(0).lines();
+    assert_eq!(lines.len(), 1000);
+    let body = lines[0].body();
+    assert!(lines.iter().all(|line| line.status() == Some(200) && line.body() == body));
+    let connections = lines.iter().map(|line| line.connection()).max();
+    assert!(connections.is_some_and(|most| most <= 8), "{connections:?}");
+    let reused = lines.iter().filter(|line| line.reused()).count();
+    assert!(reused >= 992, "{reused}");
+    let log = server.finish();
+    assert!(log.accepted <= 8 && log.received == 1000, "{} {}", log.accepted, log.received);
+}
+
+fn bodies_of_concurrent_calls_do_not_mix(fetch: &Program) {
+    let server = api::start().unwrap();
+    let url = server.url("/chunked/200000");
+    let ended = fetch.run(["--repeat", "6", "--concurrency", "6", &url]).expect(0);
+    assert_eq!(ended.stdout.len(), 6 * 200_000);
+    assert!(ended.stdout.chunks(200_000).all(|body| is_pattern(body, 200_000)));
+}
+
+fn one_at_a_time_keeps_the_order_and_goes_on_after_a_failure(fetch: &Program) {
+    let server = api::start().unwrap();
+    let nobody = Refusing::new();
+    let urls = [server.url("/quotes/1"), nobody.url("/"), server.url("/quotes/2")];
+    let ended = fetch.run(["--json", "--repeat", "2"].into_iter().chain(urls.iter().map(|u| &**u)));
+    let ended = ended.expect(1);
+    let lines = ended.lines();
+    let got: Vec<_> = lines.iter().map(|line| line.url()).collect();
+    assert_eq!(got, [&urls[0], &urls[0], &urls[1], &urls[1], &urls[2], &urls[2]]);
+    let whole: Vec<_> = lines.iter().map(|line| line.status() == Some(200)).collect();
+    assert_eq!(whole, [true, true, false, false, true, true]);
+    assert_eq!(ended.complaints(), 2, "{}", ended.stderr);
+}
+
+// ===== names =====
+
+fn a_pinned_address_is_used_for_its_name_and_port(fetch: &Program) {
+    let server = api::start().unwrap();
+    let pin = format!("Pinned.invalid:{}:127.0.0.1", server.port());
+    let url = server.url_as("pinned.invalid", "/headers");
+    let ended = fetch.run(["--resolve", &pin, &url]).expect(0);
+    let host = format!("host: pinned.invalid:{}\n", server.port());
+    assert!(ended.text().contains(&host), "{}", ended.text());
+
+    // Another name goes to the system's resolver, beside the pins.
+    let ended = fetch.run(["--resolve", &pin, &server.url_as("localhost", "/quotes/7")]);
+    assert!(ended.expect(0).text().contains("\"id\":7"));
+}
+
+fn a_pinned_ipv6_address_needs_no_brackets(fetch: &Program) {
+    if !has_ipv6() {
+        return;
+    }
+    let server = api::start_with(Options::new().ipv6()).unwrap();
+    for address in ["::1", "[::1]"] {
+        let pin = format!("six.invalid:{}:{address}", server.port());
+        fetch.run(["--resolve", &pin, &server.url_as("six.invalid", "/quotes/7")]).expect(0);
+    }
+    fetch.run([server.url("/quotes/7")]).expect(0);
+    assert_eq!(server.finish().received, 3);
+}
+
+fn pinned_addresses_are_raced(fetch: &Program) {
+    let server = api::start().unwrap();
+    let dead = Ipv4Addr::new(127, 9, 9, 9);
+    let pin = format!("two.invalid:{}:{dead},127.0.0.1", server.port());
+    fetch.run(["--resolve", &pin, &server.url_as("two.invalid", "/quotes/7")]).expect(0);
+}
+
+// ===== what goes wrong =====
+
+fn errors_have_their_kind(fetch: &Program) {
+    let nobody = Refusing::new();
+    let protocol = replies(b"SMTP/1.0 ready\r\n\r\n");
+    let early = replies(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    let pin = "nowhere.invalid:80:127.9.9.9".to_owned();
+    for (url, kind) in [
+        (nobody.url("/"), "connect"),
+        (protocol.url("/"), "protocol"),
+        (early.url("/"), "closed-early"),
+        ("http://name.invalid/".to_owned(), "resolve"),
+        ("http://nowhere.invalid/".to_owned(), "connect"),
+        ("http://me:secret@localhost/".to_owned(), "invalid-request"),
+        ("ftp://localhost/".to_owned(), "invalid-request"),
+    ] {
+        let ended = fetch.run(["--json", "--resolve", &pin, &url]).expect(1);
+        let line = ended.line();
+        assert_eq!((line.url(), line.error().as_str()), (url.as_str(), kind));
+        assert_eq!(ended.complaints() + usize::from(url.starts_with("ftp")), 1, "{}", ended.stderr);
+    }
+}
+
+fn a_connect_that_is_not_answered_times_out(fetch: &Program) {
+    if !blackhole_works() {
+        return;
+    }
+    let nowhere = Blackhole::new();
+    let url = nowhere.url("/");
+    let line = fetch.run(["--json", "--connect-timeout", "200ms", &url]).expect(1).line();
+    assert_eq!(line.error(), "timeout/connect");
+}
+
+fn a_call_that_is_not_answered_times_out(fetch: &Program) {
+    let silent = Silent::new();
+    let line = fetch.run(["--json", "--timeout", "0.2s", &silent.url("/")]).expect(1).line();
+    assert_eq!(line.error(), "timeout/total");
+}
+
+fn a_body_over_the_limit_is_an_error(fetch: &Program) {
+    let server = api::start().unwrap();
+    for path in ["/bytes/1001", "/chunked/1001"] {
+        let ended = fetch.run(["--json", "--max-body", "1000", &server.url(path)]).expect(1);
+        assert_eq!(ended.line().error(), "too-large", "{path}");
+    }
+    fetch.run(["--max-body", "1000", &server.url("/bytes/1000")]).expect(0);
+}
+
+fn what_came_of_a_broken_body_is_printed(fetch: &Program) {
+    let server = replies(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    let ended = fetch.run([server.url("/")]).expect(1);
+    assert_eq!(ended.text(), "half");
+    assert_eq!(ended.complaints(), 1, "{}", ended.stderr);
+}
+
+fn a_server_that_goes_fails_each_call(fetch: &Program) {
+    let enough = Gate::new();
+    let (seen, answered) = (enough.clone(), Arc::new(AtomicUsize::new(0)));
+    let mut server = Options::new().start(move |conn| {
+        while conn.next_request()?.is_some() {
+            if answered.fetch_add(1, Ordering::Relaxed) == 200 {
+                seen.open();
+            }
+            conn.send(reply::ok("still here"))?;
+        }
+        Ok(())
+    });
+    let server = server.as_mut().unwrap();
+    let url = server.url("/");
+    let args = ["--json", "--repeat", "20000", "--concurrency", "32", "--timeout", "10s", &url];
+    let running = fetch.start(args);
+    enough.wait();
+    server.stop();
+    let ended = running.end().expect(1);
+    let lines = ended.lines();
+    assert_eq!(lines.len(), 20_000, "each call has a line");
+    let (whole, failed): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.status().is_some());
+    assert!(whole.len() >= 200, "{}", whole.len());
+    let kinds = ["connect", "closed-early"];
+    for line in &failed {
+        assert!(kinds.contains(&line.error().as_str()), "{line:?}");
+    }
+    assert_eq!(ended.complaints(), failed.len());
+}
+
+fn a_server_that_falls_silent_fails_each_call_in_time(fetch: &Program) {
+    let answered = AtomicUsize::new(0);
+    let server = Server::start(move |conn| {
+        while conn.next_request()?.is_some() {
+            if answered.fetch_add(1, Ordering::Relaxed) >= 20 {
+                return conn.wait_closed();
+            }
+            conn.send(reply::ok("still here"))?;
+        }
+        Ok(())
+    });
+    let url = server.url("/");
+    let args = ["--json", "--repeat", "40", "--concurrency", "40", "--timeout", "500ms", &url];
+    let ended = fetch.run(args).expect(1);
+    let lines = ended.lines();
+    assert_eq!(lines.len(), 40);
+    let failed: Vec<_> = lines.iter().filter(|line| line.status().is_none()).collect();
+    assert!(failed.iter().all(|line| line.error() == "timeout/total"), "{}", ended.text());
+    assert_eq!((failed.len(), ended.complaints()), (20, 20));
+}
+
+fn a_reader_that_goes_ends_the_program(fetch: &Program) {
+    let server = api::start().unwrap();
+    let mut running = fetch.start(["--repeat", "1000", &server.url("/bytes/1000000")]);
+    let mut some = [0; 1000];
+    running.stdout().read_exact(&mut some).unwrap();
+    assert!(is_pattern(&some, 1000)); // and the pipe is closed
+    let ended = running.end().expect(1);
+    assert!(ended.stderr.contains("could not write the output"), "{}", ended.stderr);
+    assert!(server.finish().received < 1000);
+}
+
+fn a_large_body_takes_little_memory(fetch: &Program) {
+    const LENGTH: u64 = 100_000_000;
+    const LAST: u64 = 2_000_000;
+    let server = api::start().unwrap();
+    let mut running = fetch.start([server.url(&format!("/bytes/{LENGTH}"))]);
+    let mut check = pattern::Check::new();
+    let mut stdout = running.stdout();
+    read(&mut stdout, LENGTH - LAST, &mut check);
+    // Its pipe holds less than what is still to come, so the program is there to be asked.
+    if cfg!(target_os = "linux") {
+        let peak = running.peak_memory().unwrap();
+        assert!(peak < 64 * 1024, "{peak} KiB");
+    }
+    read(&mut stdout, LAST, &mut check);
+    assert_eq!(stdout.read(&mut [0]).unwrap(), 0, "nothing comes after the body");
+    running.end().expect(0);
+    assert!(check.is_whole(LENGTH));
+}
+
+#[cfg(unix)]
+use programs::kill;
+
+#[cfg(unix)]
+fn an_interrupt_ends_it_at_once(fetch: &Program) {
+    use std::os::unix::process::ExitStatusExt;
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.wait_closed()
+    });
+    let running = fetch.start([server.url("/")]);
+    server.wait_requests(1);
+    kill("INT", running.id());
+    assert_eq!(running.end().status.signal(), Some(2));
+}
+
+// ===== the command line =====
+
+fn a_wrong_command_line_says_what_was_expected(fetch: &Program) {
+    let url = "http://127.0.0.1:1/";
+    for (args, expected) in [
+        (&[][..], "expected a URL"),
+        (&["-X"], "expected a value after -X"),
+        (&["-X", "G T", url], "expected a method"),
+        (&["-H", "no colon", url], "expected 'Name: value'"),
+        (&["-H", "a: b\r\nc: d", url], "expected 'Name: value'"),
+        (&["-d", "@/no/such/file", url], "expected a file that can be read"),
+        (&["-o", "/no/such/directory/file", url], "expected a file that can be written"),
+        (&["--repeat", "0", url], "expected a number of at least 1"),
+        (&["--concurrency", "x", url], "expected a number of at least 1"),
+        (&["--max-per-origin", "-1", url], "expected a number of at least 1"),
+        (&["--timeout", "soon", url], "expected a time such as 5s"),
+        (&["--connect-timeout", "0s", url], "expected a time such as 5s"),
+        (&["--max-body", "1k", url], "expected a number of bytes"),
+        (&["--resolve", "host:80", url], "expected HOST:PORT:ADDR"),
+        (&["--resolve", "host:80:localhost", url], "expected HOST:PORT:ADDR"),
+        (&["--cacert", "/no/such/file", url], "--cacert"),
+        (&["--frobnicate", url], "expected one of the options of --help"),
+        (&["not a url"], "expected a URL"),
+        (&["/path/only"], "expected a URL"),
+    ] {
+        let ended = fetch.run(args).expect(2);
+        assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
+        assert_eq!(ended.text(), "", "{args:?}");
+    }
+}
+
+fn help_is_printed(fetch: &Program) {
+    let ended = fetch.run(["--help"]).expect(0);
+    for option in ["-X", "--json", "--resolve", "--concurrency", "--trace"] {
+        assert!(ended.text().contains(option), "{option}");
+    }
+}
+
+fn steps_are_traced_if_asked_for(fetch: &Program) {
+    let server = api::start().unwrap();
+    let url = server.url("/quotes/7");
+    let quiet = fetch.run([&*url]).expect(0);
+    let traced = fetch.run(["--trace", &url]).expect(0);
+    assert_eq!((quiet.stderr.as_str(), &quiet.stdout), ("", &traced.stdout));
+    for step in ["connect", "write", "read", "checkin"] {
+        let step = format!("what=\"{step}\"");
+        assert!(traced.stderr.contains(&step), "{step}: {}", traced.stderr);
+    }
+}
+
+// ===== servers and bodies =====
+
+/// Sends each request's body back.
+fn echo() -> Server {
+    Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            conn.send(reply::ok(&request.body))?;
+        }
+        Ok(())
+    })
+}
+
+/// Answers each request with these bytes, and closes.
+fn replies(bytes: &'static [u8]) -> Server {
+    Server::start(move |conn| {
+        conn.request()?;
+        conn.send(bytes)
+    })
+}
+
+fn is_pattern(body: &[u8], length: u64) -> bool {
+    let mut check = pattern::Check::new();
+    check.update(body);
+    check.is_whole(length)
+}
+
+fn read(from: &mut impl Read, length: u64, check: &mut pattern::Check) {
+    let mut left = length;
+    let mut buffer = vec![0; 64 * 1024];
+    while left > 0 {
+        let most = buffer.len().min(left as usize);
+        let read = from.read(&mut buffer[..most]).unwrap();
+        assert!(read > 0, "{left} bytes are missing");
+        check.update(&buffer[..read]);
+        left -= read as u64;
+    }
+}
