@@ -13,7 +13,8 @@
 //! - the total is shared. An origin that waits for a slot is `hungry`. While there is an idle
 //!   connection elsewhere, the one that was idle longest is evicted for it. While there is none,
 //!   a freed connection is closed for the hungriest origin (the fewest slots, then the oldest
-//!   waiter) if that is below its share, and would not be better off than the one that gives;
+//!   waiter) if that is below its share, and even then has no more slots than the one that gives;
+//!   or if it has none, and its waiter is the older;
 //! - no operation scans waiters, connections or origins.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -306,9 +307,10 @@ impl<J> Pool<J> {
             return false;
         }
         let Some(oldest) = own.oldest() else { return true };
-        let share = entitlement(self.max_total, self.demanding);
-        let without = own.slots - 1;
-        slots < share && (without >= share || (slots, ticket) < (without, oldest))
+        let below_share = slots < entitlement(self.max_total, self.demanding);
+        // That two origins change places helps neither, unless one has nothing at all.
+        let evens_out = slots + 1 < own.slots;
+        below_share && (evens_out || (slots == 0 && ticket < oldest))
     }
 
     fn take_expecting(&mut self, key: Key, ticket: Ticket) -> Option<J> {
