@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, TimeoutPhase};
+use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, Scheme, TimeoutPhase};
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::{sync::oneshot, time::Instant};
@@ -23,6 +23,7 @@ use tower_service::Service;
 use crate::{
     job::{Job, Reply},
     pool::{Pool, Waiter},
+    timer::after,
 };
 
 /// A pooled HTTP/1.1 client. Clones share one pool; dropping the last one closes it without
@@ -184,9 +185,12 @@ impl Future for ResponseFuture {
 /// Checks a request, starts its clock and hands it to the pool.
 fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
     let outgoing = Outgoing::new(request)?;
+    if outgoing.origin.scheme() == Scheme::Https {
+        return Err(Error::invalid("https is not supported yet: expected http"));
+    }
     let (sender, reply) = oneshot::channel();
     let total = pool.config.total_timeout;
-    let deadline = total.map(|total| Instant::now() + total);
+    let deadline = total.map(after);
     let waiter = pool.checkout(Job::new(outgoing, sender, deadline))?;
     let expiry = match (waiter, total, deadline) {
         (Some(waiter), Some(total), Some(deadline)) => {

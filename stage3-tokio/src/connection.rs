@@ -34,7 +34,7 @@ use crate::{
     framing::Framing,
     job::Job,
     pool::{Checkin, Idling, Order, Slot},
-    timer::Alarm,
+    timer::{Alarm, after},
     transport::Transport,
 };
 
@@ -261,7 +261,7 @@ impl<T: Transport> Connection<T> {
     ) -> (Order, Option<CloseReason>) {
         self.framing.shrink();
         self.rested = true;
-        let deadline = Some(Instant::now() + self.idle_timeout);
+        let deadline = Some(after(self.idle_timeout));
         let ended = select! {
             biased;
             reason = poll_fn(|cx| self.framing.poll_idle(cx)) => Some(reason),
@@ -327,15 +327,19 @@ impl<T: Transport> Connection<T> {
             progress.room = room;
             progress.restart(TimeoutPhase::BodyIdle, config);
         }
-        if room && let Poll::Ready(result) = self.framing.poll_read(cx) {
-            return Poll::Ready(match result {
-                Ok(0) => Step::Ended(None),
-                Ok(_) => Step::Received,
-                Err(error) => Step::Ended(Some(error)),
-            });
-        }
+        // Before the read: a stream that always has something more would never let it go off.
         let (phase, deadline) = progress.deadline(job);
-        self.alarm.poll(cx, deadline).map(|()| Step::Expired(phase))
+        if self.alarm.poll(cx, deadline).is_ready() {
+            return Poll::Ready(Step::Expired(phase));
+        }
+        if !room {
+            return Poll::Pending;
+        }
+        self.framing.poll_read(cx).map(|result| match result {
+            Ok(0) => Step::Ended(None),
+            Ok(_) => Step::Received,
+            Err(error) => Step::Ended(Some(error)),
+        })
     }
 
     /// Hands on what has come. `Some` if the response is whole.
@@ -440,9 +444,14 @@ impl<T: Transport> Connection<T> {
         }
         let mut cx = Context::from_waker(Waker::noop());
         for last in [false, true] {
-            while let Ok(Some(event)) = progress.decoder.decode(&mut self.framing.buffer) {
-                if let Event::End(trailers) = event {
-                    return self.whole(job, trailers, &progress, config);
+            loop {
+                match progress.decoder.decode(&mut self.framing.buffer) {
+                    Ok(Some(Event::End(end))) => {
+                        return self.whole(job, end, &progress, config);
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(error) => return End::failed(error, CloseReason::BodyDropped),
                 }
             }
             if last || !matches!(self.framing.poll_read(&mut cx), Poll::Ready(Ok(1..))) {
@@ -469,13 +478,12 @@ impl Progress {
     /// Starts a limit from now, if it is the one that is to run: that of the head once the request
     /// is out, that of the body while there is room for it.
     fn restart(&mut self, phase: TimeoutPhase, config: &Config) {
-        let (runs, after) = match phase {
+        let (runs, wait) = match phase {
             TimeoutPhase::BodyIdle => (self.decoder.has_head(), config.body_idle_timeout),
             _ => (!self.decoder.has_head(), config.head_timeout),
         };
         if runs {
-            let deadline = Instant::now() + after;
-            self.limit = self.room.then_some((phase, deadline));
+            self.limit = self.room.then(|| (phase, after(wait)));
         }
     }
 

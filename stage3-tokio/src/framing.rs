@@ -43,8 +43,11 @@ impl<T: Transport> Framing<T> {
         written: &mut usize,
     ) -> Poll<io::Result<()>> {
         while *written < request.len() {
-            let slices = request.rest(*written).map(IoSlice::new);
-            let taken = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices))?;
+            let io = Pin::new(&mut self.io);
+            let taken = ready!(match request.rest(*written) {
+                [head, []] => io.poll_write(cx, head),
+                both => io.poll_write_vectored(cx, &both.map(IoSlice::new)),
+            })?;
             io_model!(write, bytes = taken);
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

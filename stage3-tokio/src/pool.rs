@@ -35,6 +35,8 @@ pub(crate) struct Pool {
 }
 
 /// What an idle connection is told.
+// A job is moved a few times and boxed never: an allocation costs more than the moves.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Order {
     Serve(Job),
     Leave(CloseReason),
@@ -54,6 +56,7 @@ pub(crate) struct Waiter {
 }
 
 /// What a connection does that could serve another exchange.
+#[allow(clippy::large_enum_variant)] // as above
 pub(crate) enum Checkin {
     Serve(Job),
     Idle(Idling),
@@ -80,6 +83,8 @@ impl Pool {
     ///
     /// [`Error::ShutDown`] and [`Error::PoolBusy`].
     pub(crate) fn checkout(self: &Arc<Self>, job: Job) -> Result<Option<Waiter>, Error> {
+        // A runtime of our own must not end between the decision and the task that it asks for.
+        let _running = self.tasks.token();
         let (waiter, then) = self.state().checkout(job)?;
         self.perform(then);
         Ok(waiter)

@@ -6,9 +6,17 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The time `wait` from now. One beyond what the clock can say is as good as never.
+pub(crate) fn after(wait: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now + NEVER)
+}
 
 /// A deadline that is moved often and reached seldom.
 #[derive(Default)]
