@@ -5,7 +5,7 @@
 //! | `GET /quotes/7` | one quotation, 128 bytes of JSON: the exchange that the book follows |
 //! | `GET /quotes` | all of them |
 //! | `POST /echo` | the request's body |
-//! | `GET /bytes/N` | N bytes of a [pattern](pattern) that a client can check |
+//! | `GET /bytes/N` | N bytes of a [pattern] that a client can check |
 //! | `GET /chunked/N` | the same in chunked coding, with the number of bytes as a trailer |
 //! | `GET /slow` | five lines, one each half second |
 //! | `GET /silent` | nothing, for as long as the client likes |
