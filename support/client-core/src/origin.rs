@@ -27,6 +27,9 @@ pub struct Origin {
     scheme: Scheme,
     // As the caller wrote it, since the `host` field repeats it (RFC 9110 section 7.2).
     authority: Authority,
+    // Both are asked for several times per request, and looked for in the text only once.
+    host_length: usize,
+    port: u16,
 }
 
 impl Origin {
@@ -47,17 +50,22 @@ impl Origin {
             None => return Err(Error::invalid("expected a URL such as http://host/path")),
         };
         let authority = uri.authority().ok_or_else(|| Error::invalid("the URL has no host"))?;
-        if authority.host().is_empty() {
+        let host_length = authority.host().len();
+        if host_length == 0 {
             return Err(Error::invalid("the URL has no host"));
         }
         if authority.as_str().contains('@') {
             return Err(Error::invalid("expected no user or password in the URL"));
         }
-        let explicit = &authority.as_str()[authority.host().len()..];
-        if !explicit.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
-            return Err(Error::invalid("expected a port from 1 to 65535"));
-        }
-        Ok(Origin { scheme, authority: authority.clone() })
+        let port = match (authority.as_str().len() > host_length, scheme) {
+            (false, Scheme::Http) => 80,
+            (false, Scheme::Https) => 443,
+            (true, _) => authority
+                .port_u16()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| Error::invalid("expected a port from 1 to 65535"))?,
+        };
+        Ok(Origin { scheme, authority: authority.clone(), host_length, port })
     }
 
     /// The scheme.
@@ -67,16 +75,13 @@ impl Origin {
 
     /// The host without the brackets of an IPv6 address.
     pub fn host(&self) -> &str {
-        let host = self.authority.host();
+        let host = &self.authority.as_str()[..self.host_length];
         host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port, or the scheme's own.
     pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(match self.scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        })
+        self.port
     }
 
     /// The host and port as a resolver takes them.
@@ -93,7 +98,7 @@ impl Origin {
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
         self.scheme == other.scheme
-            && self.port() == other.port()
+            && self.port == other.port
             && self.host().eq_ignore_ascii_case(other.host())
     }
 }
@@ -103,16 +108,20 @@ impl Eq for Origin {}
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.scheme.hash(state);
-        self.port().hash(state);
-        for byte in self.host().bytes() {
-            state.write_u8(byte.to_ascii_lowercase());
+        self.port.hash(state);
+        // In pieces, since a hasher takes sixteen bytes at once nearly as fast as one.
+        for piece in self.host().as_bytes().chunks(16) {
+            let mut lower = [0; 16];
+            lower[..piece.len()].copy_from_slice(piece);
+            lower.make_ascii_lowercase();
+            state.write(&lower);
         }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.authority.host(), self.port())
+        write!(f, "{}:{}", &self.authority.as_str()[..self.host_length], self.port)
     }
 }
 
