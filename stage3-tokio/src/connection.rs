@@ -507,3 +507,6 @@ fn timed_out(phase: TimeoutPhase, config: &Config) -> Error {
     };
     Error::Timeout { phase, after }
 }
+
+#[cfg(test)]
+mod tests;

@@ -541,3 +541,6 @@ impl State {
         self.clock
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! One connection over a pipe, in virtual time: no pool, no socket, and no real clock.
+
+use bytes::Bytes;
+use client_core::{Body, ErrorKind, Outgoing};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::*;
+
+/// A pipe this small makes every write of the tests a partial one.
+const PIPE: usize = 32;
+
+/// An exchange under way, its caller's side, and the peer's side of the pipe.
+struct Scene {
+    end: JoinHandle<(End, Connection<DuplexStream>)>,
+    caller: oneshot::Receiver<Result<Response<Body>, Error>>,
+    peer: DuplexStream,
+}
+
+fn start(config: Config, body: &'static str) -> Scene {
+    let (stream, peer) = duplex(PIPE);
+    let connection = Connection::new(stream, 1, &config);
+    start_on(connection, peer, config, body)
+}
+
+fn start_on(
+    mut connection: Connection<DuplexStream>,
+    peer: DuplexStream,
+    config: Config,
+    body: &'static str,
+) -> Scene {
+    let (reply, caller) = oneshot::channel();
+    let request = Request::put("http://h/").body(Full::from(body)).unwrap();
+    let deadline = config.total_timeout.map(after);
+    let mut job = Job::new(Outgoing::new(request).unwrap(), reply, deadline);
+    let end = tokio::spawn(async move {
+        let end = connection.exchange(&mut job, &config).await;
+        let exchange = connection.number_of(&job);
+        let told = End { result: Err(Error::ShutDown), close: end.close, stale: end.stale };
+        end.tell(job, exchange, config.body_window);
+        (told, connection)
+    });
+    Scene { end, caller, peer }
+}
+
+impl Scene {
+    /// Reads the request until its last byte, `last`, is here.
+    async fn request(&mut self, last: &str) -> String {
+        let mut text = String::new();
+        while !text.ends_with(last) {
+            text.push(char::from(self.peer.read_u8().await.unwrap()));
+        }
+        text
+    }
+
+    async fn send(&mut self, bytes: &str) {
+        self.peer.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    async fn closes(self) -> Option<CloseReason> {
+        self.end.await.unwrap().0.close
+    }
+}
+
+async fn text(response: Response<Body>) -> Result<Bytes, Error> {
+    Ok(response.into_body().collect().await?.to_bytes())
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_exchange_leaves_the_connection_usable() {
+    let mut scene = start(Config::new(), "0123456789 0123456789 0123456789!");
+    let request = scene.request("!").await;
+    assert!(request.starts_with("PUT / HTTP/1.1\r\n") && request.ends_with("9 0123456789!"));
+    scene.send(HEAD).await;
+    scene.send("body").await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    assert_eq!(text(response).await.unwrap(), "body");
+    assert_eq!(scene.closes().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_response_is_delivered_and_ends_the_reuse() {
+    let mut scene = start(Config::new(), "a body that does not fit into the pipe at once");
+    scene.send("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(scene.closes().await, Some(CloseReason::PeerAsked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_upload_still_gets_its_answer() {
+    let mut scene = start(Config::new(), "a body that does not fit into the pipe at once");
+    scene.send(HEAD).await;
+    // The other half of the pipe ends too, so that the next write fails.
+    scene.peer.write_all(b"body").await.unwrap();
+    drop(scene.peer);
+    let response = scene.caller.await.unwrap().unwrap();
+    assert_eq!(text(response).await.unwrap(), "body");
+    assert_eq!(scene.end.await.unwrap().0.close, Some(CloseReason::PeerAsked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heads_limit_runs_from_the_requests_last_byte() {
+    let limit = Duration::from_secs(5);
+    let mut scene = start(Config::new().head_timeout(limit), "0123456789!");
+    tokio::time::sleep(3 * limit).await; // the pipe is full, so the request is not out
+    scene.request("!").await;
+    let sent = Instant::now();
+    let error = (&mut scene.caller).await.unwrap().unwrap_err();
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Head));
+    assert_eq!(sent.elapsed().as_secs(), limit.as_secs());
+    assert_eq!(scene.closes().await, Some(CloseReason::Timeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bodys_limit_starts_anew_with_each_piece() {
+    let limit = Duration::from_secs(5);
+    let mut scene = start(Config::new().body_idle_timeout(limit), "!");
+    scene.request("!").await;
+    scene.send(HEAD).await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    for piece in ["b", "o", "d"] {
+        tokio::time::sleep(limit - Duration::from_secs(1)).await;
+        scene.send(piece).await;
+    }
+    let error = text(response).await.unwrap_err();
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::BodyIdle));
+    assert_eq!(scene.closes().await, Some(CloseReason::Timeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bodys_limit_rests_while_the_window_is_full() {
+    let limit = Duration::from_secs(5);
+    let mut scene = start(Config::new().body_idle_timeout(limit).body_window(2), "!");
+    scene.request("!").await;
+    scene.send(HEAD).await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    scene.send("bod").await;
+    tokio::time::sleep(10 * limit).await;
+    scene.send("y").await;
+    assert_eq!(text(response).await.unwrap(), "body");
+    assert_eq!(scene.closes().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_limit_holds_against_a_stream_that_never_pauses() {
+    let limit = Duration::from_secs(5);
+    let mut scene = start(Config::new().total_timeout(limit), "!");
+    scene.request("!").await;
+    scene.send("HTTP/1.1 200 OK\r\n\r\n").await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    let mut peer = scene.peer;
+    tokio::spawn(async move {
+        while peer.write_all(b"on and on and on").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let error = text(response).await.unwrap_err();
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_ends_the_exchange() {
+    let mut scene = start(Config::new(), "!");
+    scene.request("!").await;
+    scene.caller.close();
+    assert_eq!(scene.closes().await, Some(CloseReason::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_body_that_is_here_already_costs_no_connection() {
+    let mut scene = start(Config::new().body_window(1), "!");
+    scene.request("!").await;
+    scene.send(HEAD).await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    scene.send("bod").await;
+    tokio::task::yield_now().await; // the window is full now
+    scene.send("y").await;
+    drop(response);
+    assert_eq!(scene.closes().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_body_that_is_not_here_ends_the_connection() {
+    let mut scene = start(Config::new(), "!");
+    scene.request("!").await;
+    scene.send(HEAD).await;
+    let response = (&mut scene.caller).await.unwrap().unwrap();
+    scene.send("bod").await;
+    drop(response);
+    assert_eq!(scene.closes().await, Some(CloseReason::BodyDropped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_after_the_end_and_an_end_without_a_response() {
+    let mut scene = start(Config::new(), "!");
+    scene.request("!").await;
+    scene.send("HTTP/1.1 204 No\r\n\r\nHTTP").await;
+    assert_eq!(scene.closes().await, Some(CloseReason::Unsolicited));
+
+    let mut scene = start(Config::new(), "!");
+    scene.request("!").await;
+    drop(scene.peer);
+    assert_eq!(scene.caller.await.unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
+    assert_eq!(scene.end.await.unwrap().0.close, Some(CloseReason::PeerClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_reused_connection_is_stale() {
+    let mut scene = start(Config::new(), "!");
+    scene.request("!").await;
+    scene.send("HTTP/1.1 204 No\r\n\r\n").await;
+    let (end, connection) = scene.end.await.unwrap();
+    assert_eq!(end.close, None);
+    let mut scene = start_on(connection, scene.peer, Config::new(), "!");
+    scene.request("!").await;
+    drop(scene.peer);
+    assert!(scene.end.await.unwrap().0.stale);
+}
