@@ -61,13 +61,14 @@ static QUOTES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     (0..quotes::ALL.len()).map(|id| reply::respond(200, &[JSON], quotes::json(id))).collect()
 });
 
-/// Starts the API on a port that the system chooses, as [`start_on`] does.
+/// Starts the API on a port that the system chooses, of `127.0.0.1`, and of `[::1]` where the machine
+/// has it.
 ///
 /// # Errors
 ///
 /// The system's, if it has no port or thread to give.
 pub fn start() -> io::Result<Server> {
-    start_on(0)
+    start_with(Options::new().port(0))
 }
 
 /// Starts the API as `options` say: on a given port, or without keeping what it received.
@@ -80,13 +81,13 @@ pub fn start_with(options: Options) -> io::Result<Server> {
     options.start(move |conn| serve(conn, &flaky))
 }
 
-/// Starts the API on this port of `127.0.0.1`, and of `[::1]` where the machine has it.
+/// Starts the API on this port, likewise, and unrecorded: such a server may run for days.
 ///
 /// # Errors
 ///
 /// The system's, if the port is taken.
 pub fn start_on(port: u16) -> io::Result<Server> {
-    start_with(Options::new().port(port))
+    start_with(Options::new().port(port).unrecorded())
 }
 
 /// Requests one after the other, until the client goes.

@@ -118,7 +118,8 @@ impl Options {
         self
     }
 
-    /// Counts only, and keeps no request: for servers under load.
+    /// Counts only, and keeps no request and no connection: for servers that run for long.
+    /// [`Log::most_open`] then still counts a peer's close that the script has not seen.
     #[must_use]
     pub fn unrecorded(mut self) -> Self {
         self.recorded = false;
