@@ -63,7 +63,7 @@ pub(crate) async fn run(mut slot: Slot) {
 }
 
 /// Connects. The limit of a request that is sent again goes on; the connecting outlives it.
-async fn connect_for(slot: &Slot, retry: &mut Option<Job>) -> Result<TcpStream, Error> {
+async fn connect_for(slot: &Slot, retry: &mut Option<Box<Job>>) -> Result<TcpStream, Error> {
     let connecting = connect(slot.origin(), slot.config());
     pin!(connecting);
     if let Some(deadline) = retry.as_ref().and_then(|job| job.deadline) {
@@ -83,8 +83,8 @@ async fn connect_for(slot: &Slot, retry: &mut Option<Job>) -> Result<TcpStream, 
 async fn serve<T: Transport>(
     mut connection: Connection<T>,
     mut slot: Slot,
-    retry: Option<Job>,
-) -> Option<(Slot, Job)> {
+    retry: Option<Box<Job>>,
+) -> Option<(Slot, Box<Job>)> {
     let mut checkin = match retry {
         Some(job) => Checkin::Serve(job),
         None => slot.checkin(false),
@@ -128,9 +128,9 @@ async fn serve<T: Transport>(
 
 /// What a connection does next.
 enum Next {
-    Serve(Job),
+    Serve(Box<Job>),
     /// The connection ended before a byte of this request was written.
-    Stale(Job, CloseReason),
+    Stale(Box<Job>, CloseReason),
     Close(CloseReason),
 }
 
@@ -153,7 +153,7 @@ impl End {
         End { stale: true, ..End::failed(Error::ShutDown, reason) }
     }
 
-    fn tell(self, job: Job, exchange: Exchange, window: usize) {
+    fn tell(self, job: Box<Job>, exchange: Exchange, window: usize) {
         match self.result {
             Ok(trailers) => job.answer.finish(trailers, exchange, window),
             Err(error) => job.fail(error),

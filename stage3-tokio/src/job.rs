@@ -21,7 +21,8 @@ use tokio::{sync::oneshot, time::Instant};
 /// What a caller waits for.
 pub(crate) type Reply = Result<Response<Body>, Error>;
 
-/// One accepted request.
+/// One accepted request. It lives in a box: it is handed on a dozen times on its way, and moving
+/// all of it each time costs more than the allocation.
 pub(crate) struct Job {
     pub(crate) outgoing: Outgoing,
     /// When the whole call is over, if there is a limit.
@@ -48,11 +49,11 @@ impl Job {
         outgoing: Outgoing,
         reply: oneshot::Sender<Reply>,
         deadline: Option<Instant>,
-    ) -> Self {
-        Job { outgoing, deadline, retried: false, answer: Answer::Awaited(reply) }
+    ) -> Box<Self> {
+        Box::new(Job { outgoing, deadline, retried: false, answer: Answer::Awaited(reply) })
     }
 
-    pub(crate) fn fail(self, error: Error) {
+    pub(crate) fn fail(self: Box<Self>, error: Error) {
         self.answer.fail(error);
     }
 

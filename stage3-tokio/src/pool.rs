@@ -35,10 +35,8 @@ pub(crate) struct Pool {
 }
 
 /// What an idle connection is told.
-// A job is moved a few times and boxed never: an allocation costs more than the moves.
-#[allow(clippy::large_enum_variant)]
 pub(crate) enum Order {
-    Serve(Job),
+    Serve(Box<Job>),
     Leave(CloseReason),
 }
 
@@ -56,9 +54,8 @@ pub(crate) struct Waiter {
 }
 
 /// What a connection does that could serve another exchange.
-#[allow(clippy::large_enum_variant)] // as above
 pub(crate) enum Checkin {
-    Serve(Job),
+    Serve(Box<Job>),
     Idle(Idling),
     Close(CloseReason),
 }
@@ -82,7 +79,7 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::ShutDown`] and [`Error::PoolBusy`].
-    pub(crate) fn checkout(self: &Arc<Self>, job: Job) -> Result<Option<Waiter>, Error> {
+    pub(crate) fn checkout(self: &Arc<Self>, job: Box<Job>) -> Result<Option<Waiter>, Error> {
         // A runtime of our own must not end between the decision and the task that it asks for.
         let _running = self.tasks.token();
         let (waiter, then) = self.state().checkout(job)?;
@@ -91,7 +88,7 @@ impl Pool {
     }
 
     /// Takes a request out of the queue, if it is still there.
-    pub(crate) fn forget(&self, waiter: Waiter) -> Option<Job> {
+    pub(crate) fn forget(&self, waiter: Waiter) -> Option<Box<Job>> {
         self.state().take_waiter(waiter)
     }
 
@@ -270,7 +267,7 @@ struct Place {
     slots: usize,
     /// Idle connections by age, and whether they have served before.
     idle: BTreeMap<u64, (Seat, bool)>,
-    waiters: BTreeMap<Ticket, Job>,
+    waiters: BTreeMap<Ticket, Box<Job>>,
     /// Those of the waiters that no chain was started for.
     unchained: BTreeSet<Ticket>,
     /// Its entry in [`State::hungry`].
@@ -330,7 +327,7 @@ impl State {
         stats
     }
 
-    fn checkout(&mut self, job: Job) -> Result<(Option<Waiter>, Then), Error> {
+    fn checkout(&mut self, job: Box<Job>) -> Result<(Option<Waiter>, Then), Error> {
         if self.closed {
             return Err(Error::ShutDown);
         }
@@ -438,7 +435,7 @@ impl State {
         self.free(id)
     }
 
-    fn failed(&mut self, chain: &Chain) -> (Option<Job>, Then) {
+    fn failed(&mut self, chain: &Chain) -> (Option<Box<Job>>, Then) {
         self.stats.connecting -= 1;
         let job = self.take_waiter(Waiter { place: chain.place, ticket: chain.ticket });
         (job, self.free(chain.place))
@@ -474,7 +471,7 @@ impl State {
         then
     }
 
-    fn add_waiter(&mut self, waiter: Waiter, job: Job) {
+    fn add_waiter(&mut self, waiter: Waiter, job: Box<Job>) {
         let place = &mut self.places[waiter.place];
         place.waiters.insert(waiter.ticket, job);
         place.unchained.insert(waiter.ticket);
@@ -483,7 +480,7 @@ impl State {
     }
 
     /// Tickets are never given twice, so a place that has changed hands does no harm.
-    fn take_waiter(&mut self, waiter: Waiter) -> Option<Job> {
+    fn take_waiter(&mut self, waiter: Waiter) -> Option<Box<Job>> {
         let place = self.places.get_mut(waiter.place)?;
         let job = place.waiters.remove(&waiter.ticket)?;
         if place.unchained.remove(&waiter.ticket) {
@@ -493,7 +490,7 @@ impl State {
         Some(job)
     }
 
-    fn take_all_waiters(&mut self) -> Vec<BTreeMap<Ticket, Job>> {
+    fn take_all_waiters(&mut self) -> Vec<BTreeMap<Ticket, Box<Job>>> {
         let ids: Vec<usize> = self.by_origin.values().copied().collect();
         let take = |id: usize| {
             let place = &mut self.places[id];
