@@ -1,1 +1,31 @@
-//! The client as state machines on rotor 0.6.3 and mio 0.5, as it was done in 2016.
+//! Stage 1: the pooled client as state machines on rotor 0.6.3 and mio 0.5, as it was done in 2016.
+//!
+//! A [`Client`] is a handle. Behind it stands one thread with one event loop, and in that loop
+//! machines: one takes in requests and keeps the pool, one per connect chain finds addresses and
+//! races them, one per attempt waits for its socket, one per connection speaks HTTP/1.1. Futures are
+//! only what the user sees; inside nothing is ever awaited.
+//!
+//! On Windows this crate is empty. rotor stands there on miow 0.1, which assumes a memory layout of
+//! `SocketAddr` that the standard library has given up (RUSTSEC-2020-0080): it compiles, and is
+//! unsound. Stages 2 and 3 run there.
+
+#![forbid(unsafe_code)]
+#![cfg(unix)]
+
+mod bell;
+mod call;
+mod client;
+mod connect;
+mod connection;
+mod event_loop;
+mod framing;
+mod inbox;
+mod pool;
+mod resolver;
+mod serving;
+mod sync;
+mod timer;
+mod transport;
+mod waiters;
+
+pub use client::{Client, ResponseFuture};

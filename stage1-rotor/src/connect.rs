@@ -1,0 +1,401 @@
+//! From an origin to a connection: name, addresses, race, TCP.
+//!
+//! A chain is a machine ([`Racer`]) that asks for the addresses and starts attempts, each of which
+//! is a machine of its own ([`Attempt`]), because rotor gives a machine one token, and a token tells
+//! one socket. They share a [`Contest`]. The attempt that wins becomes the connection, in its slot
+//! and with its registration; the racer ends.
+//!
+//! Its rules (RFC 8305 section 5):
+//! - the next address is tried when the one before has failed, or after [`ATTEMPT_DELAY`];
+//! - the first to connect wins; the sockets of the others are closed before it sends a byte;
+//! - one deadline covers all of it.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+    vec,
+};
+
+use client_core::{
+    ATTEMPT_DELAY, AttemptError, Error, Resolving, TimeoutPhase, interleave, io_model,
+};
+use rotor::{EventSet, Response, Scope, Time, Void};
+
+use crate::{
+    bell::Bell,
+    event_loop::{Context, Fsm, Reply, Seed},
+    pool::Chain,
+    resolver,
+    serving::Serving,
+    timer::{after, earliest, passed, rest},
+    transport::{TcpStream, interest, mode},
+};
+
+// ===== The race, without sockets =====
+
+/// Which address is tried when.
+pub(crate) struct Race {
+    untried: vec::IntoIter<SocketAddr>,
+    /// When the next attempt starts, though the others still run.
+    next_at: Time,
+    running: usize,
+    begun: usize,
+    /// With the number of the attempt, since they do not fail in order.
+    failures: Vec<(usize, AttemptError)>,
+}
+
+/// What the race wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Start this attempt.
+    Try(usize, SocketAddr),
+    /// Wait for the attempts, and for this moment.
+    Wait(Option<Time>),
+    /// All have failed.
+    Lost,
+}
+
+impl Race {
+    pub(crate) fn new(addresses: Vec<IpAddr>, port: u16, now: Time) -> Self {
+        let mut addresses = interleave(addresses);
+        let untried: Vec<_> =
+            addresses.drain(..).map(|address| SocketAddr::new(address, port)).collect();
+        Race {
+            untried: untried.into_iter(),
+            next_at: now,
+            running: 0,
+            begun: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, now: Time) -> Step {
+        let is_due = self.running == 0 || self.next_at <= now;
+        let next = if is_due { self.untried.next() } else { None };
+        if let Some(address) = next {
+            let number = self.begun;
+            self.begun += 1;
+            self.running += 1;
+            self.next_at = after(now, ATTEMPT_DELAY);
+            return Step::Try(number, address);
+        }
+        if self.running == 0 {
+            return Step::Lost;
+        }
+        Step::Wait((self.untried.len() > 0).then_some(self.next_at))
+    }
+
+    /// An attempt has failed: the next may start at once.
+    pub(crate) fn failed(&mut self, number: usize, address: SocketAddr, error: io::Error) {
+        self.running -= 1;
+        self.next_at = Time::zero();
+        self.failures.push((number, AttemptError::new(address, error)));
+    }
+
+    /// What each address answered, in the order of the attempts.
+    pub(crate) fn into_failures(mut self) -> Arc<[AttemptError]> {
+        self.failures.sort_by_key(|(number, _)| *number);
+        self.failures.into_iter().map(|(_, error)| error).collect()
+    }
+}
+
+// ===== The race, with sockets =====
+
+/// What the machines of one chain share. They live in one thread.
+pub(crate) struct Contest {
+    chain: Chain,
+    race: Race,
+    /// By the number of the attempt. A socket that is gone tells its machine to end.
+    entrants: Vec<Entrant>,
+    /// Wakes the racer.
+    racer: Waker,
+    /// Somebody won: the place belongs to a connection now.
+    won: bool,
+}
+
+struct Entrant {
+    address: SocketAddr,
+    socket: Option<TcpStream>,
+    waker: Option<Waker>,
+}
+
+impl Contest {
+    /// Starts attempts until one has a socket. That one gets a machine.
+    fn step(&mut self, now: Time, nodelay: bool) -> Step {
+        loop {
+            let step = self.race.step(now);
+            let Step::Try(number, address) = step else { return step };
+            io_model!(connect, request = self.chain.ticket, address = %address);
+            let socket = TcpStream::connect(address, nodelay);
+            let (socket, failure) = match socket {
+                Ok(socket) => (Some(socket), None),
+                Err(error) => (None, Some(error)),
+            };
+            self.entrants.push(Entrant { address, socket, waker: None });
+            match failure {
+                None => return step,
+                Some(error) => self.race.failed(number, address, error),
+            }
+        }
+    }
+
+    /// An attempt has failed. Its socket is closed.
+    fn failed(&mut self, number: usize, error: io::Error) {
+        let entrant = &mut self.entrants[number];
+        if entrant.socket.take().is_some() {
+            self.race.failed(number, entrant.address, error);
+            self.racer.wake_by_ref();
+        }
+    }
+
+    /// An attempt has won. All other sockets are closed before this returns.
+    fn won_by(&mut self, number: usize) -> Option<TcpStream> {
+        let socket = self.entrants[number].socket.take();
+        self.won = true;
+        self.close();
+        self.racer.wake_by_ref();
+        socket
+    }
+
+    /// Closes all sockets, and lets their machines end.
+    fn close(&mut self) {
+        for entrant in &mut self.entrants {
+            if entrant.socket.take().is_some()
+                && let Some(waker) = &entrant.waker
+            {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+// ===== The chain's machine =====
+
+/// The machine of a chain.
+pub(crate) struct Racer {
+    stage: Stage,
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// For the whole chain.
+    deadline: Time,
+}
+
+enum Stage {
+    Resolving(Chain, Resolving),
+    Racing(Rc<RefCell<Contest>>),
+}
+
+impl Racer {
+    /// Asks for the addresses. A machine cannot fail or spawn while it is made, so the rest waits
+    /// for the ring that it sends to itself.
+    pub(crate) fn create(chain: Chain, scope: &mut Scope<'_, Context>) -> Response<Fsm, Void> {
+        io_model!(spawn, request = chain.ticket, why = "chain");
+        let bell = Bell::new(scope.notifier());
+        let waker = Waker::from(bell.clone());
+        scope.pool.started(chain.place, waker.clone());
+        waker.wake_by_ref();
+        let deadline = after(scope.now(), scope.config.connect_timeout);
+        io_model!(resolve, request = chain.ticket, name = %chain.origin.host());
+        let resolving = resolver::begin(&*scope.resolver, chain.origin.name());
+        let stage = Stage::Resolving(chain, resolving);
+        rest(Fsm::Racer(Box::new(Racer { stage, bell, waker, deadline })), Some(deadline))
+    }
+
+    pub(crate) fn woken(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
+        self.bell.heard();
+        self.step(scope)
+    }
+
+    /// The one thing that a racer does, whatever woke it.
+    pub(crate) fn step(mut self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
+        let now = scope.now();
+        match self.verdict(scope) {
+            Verdict::GoOn => {}
+            Verdict::Won => return Response::done(),
+            Verdict::Over(error) => return self.give_up(error, scope),
+        }
+        let contest = match self.contest(now, scope) {
+            Ok(Some(contest)) => contest,
+            Ok(None) => {
+                let deadline = self.deadline;
+                return rest(Fsm::Racer(self), Some(deadline));
+            }
+            Err(error) => return self.give_up(error, scope),
+        };
+        let step = contest.borrow_mut().step(now, scope.config.tcp_nodelay);
+        match step {
+            Step::Try(number, _) => {
+                Response::spawn(Fsm::Racer(self), Seed::Attempt(contest, number))
+            }
+            Step::Wait(next) => {
+                let deadline = earliest([next, Some(self.deadline)]);
+                rest(Fsm::Racer(self), deadline)
+            }
+            Step::Lost => {
+                let error = lost(&mut contest.borrow_mut(), now);
+                self.give_up(error, scope)
+            }
+        }
+    }
+
+    /// The slab had no slot for an attempt: it counts as failed.
+    pub(crate) fn spawn_failed(
+        self: Box<Self>,
+        contest: &RefCell<Contest>,
+        number: usize,
+        scope: &mut Scope<'_, Context>,
+    ) -> Reply {
+        let full = io::Error::other("the event loop has no slot for one more socket");
+        contest.borrow_mut().failed(number, full);
+        self.step(scope)
+    }
+
+    /// Whether there is anything to go on for.
+    fn verdict(&self, scope: &Scope<'_, Context>) -> Verdict {
+        let (place, ticket) = match &self.stage {
+            Stage::Resolving(chain, _) => (chain.place, chain.ticket),
+            Stage::Racing(contest) => {
+                let contest = contest.borrow();
+                if contest.won {
+                    return Verdict::Won;
+                }
+                (contest.chain.place, contest.chain.ticket)
+            }
+        };
+        if passed(Some(self.deadline), scope.now()) {
+            let after = scope.config.connect_timeout;
+            return Verdict::Over(Error::Timeout { phase: TimeoutPhase::Connect, after });
+        }
+        if !scope.pool.is_wanted(place, ticket) {
+            return Verdict::Over(Error::ShutDown);
+        }
+        Verdict::GoOn
+    }
+
+    /// The contest, as soon as there are addresses.
+    fn contest(
+        &mut self,
+        now: Time,
+        scope: &Scope<'_, Context>,
+    ) -> Result<Option<Rc<RefCell<Contest>>>, Error> {
+        let _ = scope;
+        let (chain, resolving) = match &mut self.stage {
+            Stage::Racing(contest) => return Ok(Some(contest.clone())),
+            Stage::Resolving(chain, resolving) => (chain, resolving),
+        };
+        let mut context = TaskContext::from_waker(&self.waker);
+        let addresses = match resolver::poll(resolving, &mut context) {
+            Poll::Pending => return Ok(None),
+            Poll::Ready(Ok(addresses)) => addresses,
+            Poll::Ready(Err(error)) => return Err(Error::resolve(chain.origin.host(), error)),
+        };
+        let race = Race::new(addresses, chain.origin.port(), now);
+        let chain =
+            Chain { place: chain.place, origin: chain.origin.clone(), ticket: chain.ticket };
+        let racer = self.waker.clone();
+        let contest = Contest { chain, race, entrants: Vec::new(), racer, won: false };
+        let contest = Rc::new(RefCell::new(contest));
+        self.stage = Stage::Racing(contest.clone());
+        Ok(Some(contest))
+    }
+
+    fn give_up(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
+        let place = match &self.stage {
+            Stage::Resolving(chain, _) => chain.place,
+            Stage::Racing(contest) => {
+                let mut contest = contest.borrow_mut();
+                contest.close();
+                contest.chain.place
+            }
+        };
+        scope.pool.failed(place, error);
+        Response::done()
+    }
+}
+
+enum Verdict {
+    GoOn,
+    Won,
+    Over(Error),
+}
+
+/// All attempts have failed.
+fn lost(contest: &mut Contest, now: Time) -> Error {
+    let race = std::mem::replace(&mut contest.race, Race::new(Vec::new(), 0, now));
+    let origin = contest.chain.origin.to_string().into();
+    Error::Connect { origin, attempts: race.into_failures() }
+}
+
+// ===== An attempt's machine =====
+
+/// The machine of one socket that is connecting.
+pub(crate) struct Attempt {
+    contest: Rc<RefCell<Contest>>,
+    number: usize,
+    bell: Arc<Bell>,
+}
+
+impl Attempt {
+    /// Registers the socket, once and for all that ever follows.
+    pub(crate) fn create(
+        contest: Rc<RefCell<Contest>>,
+        number: usize,
+        scope: &mut Scope<'_, Context>,
+    ) -> Response<Fsm, Void> {
+        let bell = Bell::new(scope.notifier());
+        let waker = Waker::from(bell.clone());
+        {
+            let mut contest = contest.borrow_mut();
+            io_model!(register, request = contest.chain.ticket);
+            let registered = match &contest.entrants[number].socket {
+                Some(socket) => scope.register(socket, interest(), mode()),
+                None => Ok(()),
+            };
+            contest.entrants[number].waker = Some(waker.clone());
+            if let Err(error) = registered {
+                contest.failed(number, error);
+                waker.wake(); // a machine cannot end while it is made
+            }
+        }
+        rest(Fsm::Attempt(Box::new(Attempt { contest, number, bell })), None)
+    }
+
+    /// The socket is decided: connected or failed.
+    pub(crate) fn ready(
+        self: Box<Self>,
+        events: EventSet,
+        scope: &mut Scope<'_, Context>,
+    ) -> Reply {
+        let mut contest = self.contest.borrow_mut();
+        let Some(socket) = &contest.entrants[self.number].socket else {
+            return Response::done();
+        };
+        // A refused socket is writable too, so the error comes first.
+        let error = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
+        if let Err(error) = error {
+            contest.failed(self.number, error);
+            return Response::done();
+        }
+        if !events.is_writable() {
+            drop(contest);
+            return rest(Fsm::Attempt(self), None);
+        }
+        let Some(socket) = contest.won_by(self.number) else { return Response::done() };
+        let place = contest.chain.place;
+        drop(contest);
+        Serving::begin(socket, events, place, self.bell, scope)
+    }
+
+    /// Rung because the contest is over, or for nothing.
+    pub(crate) fn woken(self: Box<Self>) -> Reply {
+        self.bell.heard();
+        if self.contest.borrow().entrants[self.number].socket.is_none() {
+            return Response::done();
+        }
+        rest(Fsm::Attempt(self), None)
+    }
+}

@@ -1,0 +1,244 @@
+//! The loop: its thread, its machines, and what they share.
+//!
+//! Its rules:
+//! - the loop is made in its own thread, so nothing in it has to be `Send`;
+//! - rotor's slab, timers and queue have fixed sizes, so they are derived from the limits of the
+//!   configuration; a machine for which there is no slot nevertheless is a failed attempt, no panic;
+//! - whatever ends the loop, be it a panic: every caller is answered, and `close` resolves.
+
+use std::{
+    cell::RefCell,
+    io,
+    rc::Rc,
+    sync::{Arc, mpsc},
+    task::Waker,
+    thread,
+};
+
+use client_core::{Config, Error, Resolve, io_model};
+use rotor::{EventSet, Loop, Machine, Response, Scope, SpawnError, Void};
+
+use crate::{
+    bell::Bell,
+    client::{Message, Shared},
+    connect::{Attempt, Contest, Racer},
+    framing::READ_SIZE,
+    pool::{Chain, Pool},
+    resolver::SystemResolver,
+    serving::Serving,
+    timer::rest,
+};
+
+/// How fine deadlines are, in milliseconds; rotor may be two of these late.
+const TICK_MS: u64 = 10;
+
+/// Slots of the timers' wheel: more than one turn of it is no error, only slower.
+const WHEEL: usize = 1024;
+
+/// What a machine answers.
+pub(crate) type Reply = Response<Fsm, Seed>;
+
+/// What all machines share: rotor hands it to each of them in turn.
+pub(crate) struct Context {
+    pub(crate) config: Arc<Config>,
+    pub(crate) pool: Pool,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    /// What every connection reads into.
+    pub(crate) scratch: Box<[u8]>,
+    shared: Arc<Shared>,
+    /// The pool's bell.
+    bell: Arc<Bell>,
+    /// The buffer that the inbox gets in exchange for its own.
+    messages: Vec<Message>,
+}
+
+/// All machines of the loop.
+pub(crate) enum Fsm {
+    /// Takes in what callers want, and starts chains.
+    Pool,
+    /// A connect chain.
+    Racer(Box<Racer>),
+    /// One socket that is connecting.
+    Attempt(Box<Attempt>),
+    /// A connection.
+    Serving(Box<Serving>),
+}
+
+/// What a new machine is made from.
+pub(crate) enum Seed {
+    Chain(Chain),
+    Attempt(Rc<RefCell<Contest>>, usize),
+}
+
+impl Machine for Fsm {
+    type Context = Context;
+    type Seed = Seed;
+
+    fn create(seed: Seed, scope: &mut Scope<'_, Context>) -> Response<Self, Void> {
+        match seed {
+            Seed::Chain(chain) => Racer::create(chain, scope),
+            Seed::Attempt(contest, number) => Attempt::create(contest, number, scope),
+        }
+    }
+
+    fn ready(self, events: EventSet, scope: &mut Scope<'_, Context>) -> Reply {
+        match self {
+            Fsm::Serving(connection) => connection.ready(events, scope),
+            Fsm::Attempt(attempt) => attempt.ready(events, scope),
+            Fsm::Racer(racer) => racer.step(scope),
+            Fsm::Pool => pump(scope),
+        }
+    }
+
+    fn spawned(self, scope: &mut Scope<'_, Context>) -> Reply {
+        match self {
+            Fsm::Pool => spawn_next(scope),
+            Fsm::Racer(racer) => racer.step(scope),
+            other => other.wakeup(scope),
+        }
+    }
+
+    fn spawn_error(self, scope: &mut Scope<'_, Context>, error: SpawnError<Seed>) -> Reply {
+        match (self, error) {
+            (Fsm::Racer(racer), SpawnError::NoSlabSpace(Seed::Attempt(contest, number))) => {
+                racer.spawn_failed(&contest, number, scope)
+            }
+            (machine, SpawnError::NoSlabSpace(Seed::Chain(chain))) => {
+                let full = io::Error::other("the event loop has no free slot");
+                scope.pool.failed(chain.place, Error::io("starting a connection", full));
+                machine.spawned(scope)
+            }
+            (machine, _) => machine.spawned(scope),
+        }
+    }
+
+    fn timeout(self, scope: &mut Scope<'_, Context>) -> Reply {
+        match self {
+            Fsm::Pool => pump(scope),
+            Fsm::Racer(racer) => racer.step(scope),
+            Fsm::Serving(connection) => connection.timeout(scope),
+            Fsm::Attempt(attempt) => attempt.woken(),
+        }
+    }
+
+    fn wakeup(self, scope: &mut Scope<'_, Context>) -> Reply {
+        match self {
+            Fsm::Pool => pump(scope),
+            Fsm::Racer(racer) => racer.woken(scope),
+            Fsm::Attempt(attempt) => attempt.woken(),
+            Fsm::Serving(connection) => connection.woken(scope),
+        }
+    }
+}
+
+/// The pool's machine: takes in what callers want.
+fn pump(scope: &mut Scope<'_, Context>) -> Reply {
+    let now = scope.now();
+    let context: &mut Context = scope;
+    context.bell.heard();
+    context.shared.inbox.take(&mut context.messages);
+    for message in context.messages.drain(..) {
+        match message {
+            Message::Request(job) => context.pool.checkout(job, now),
+            Message::Cancel(call) => context.pool.cancel(&call.outgoing.origin, call.ticket),
+        }
+    }
+    context.pool.expire(now);
+    if context.shared.inbox.is_closed() {
+        context.pool.shut();
+    }
+    context.pool.publish();
+    spawn_next(scope)
+}
+
+/// Starts the chains that have a place, one after the other, and ends the loop when all is over.
+fn spawn_next(scope: &mut Scope<'_, Context>) -> Reply {
+    if let Some(chain) = scope.pool.next_chain() {
+        return Response::spawn(Fsm::Pool, Seed::Chain(chain));
+    }
+    if scope.pool.is_over() {
+        scope.shutdown_loop();
+    }
+    rest(Fsm::Pool, scope.pool.deadline())
+}
+
+// ===== The thread =====
+
+/// Starts the loop's thread, and waits until it stands.
+pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
+    let (started, start) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("stage1-rotor".into())
+        .spawn(move || run(Arc::new(config), &started))?;
+    start.recv().unwrap_or_else(|_| Err(io::Error::other("the event loop did not start")))
+}
+
+/// The thread's life.
+fn run(config: Arc<Config>, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>) {
+    let (looping, bell) = match make(&config) {
+        Ok(made) => made,
+        Err(error) => {
+            // Whoever started this thread waits for the word.
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let shared = Arc::new(Shared::new(bell.clone()));
+    let ending = Ending(shared.clone());
+    let resolver =
+        config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
+    let pool = Pool::new(config.clone(), shared.stats.clone(), Waker::from(bell.clone()));
+    let context = Context {
+        config,
+        pool,
+        resolver,
+        scratch: vec![0; READ_SIZE].into_boxed_slice(),
+        shared: shared.clone(),
+        bell,
+        messages: Vec::new(),
+    };
+    let _ = started.send(Ok(shared));
+    if let Err(error) = looping.run(context) {
+        io_model!(close, why = %error);
+    }
+    drop(ending);
+}
+
+/// The loop, with the pool's machine in it, and that machine's bell.
+fn make(config: &Config) -> io::Result<(Loop<Fsm>, Arc<Bell>)> {
+    let mut looping = Loop::new(&sizes(config))?;
+    let mut bell = None;
+    let added = looping.add_machine_with(|scope| {
+        bell = Some(Bell::new(scope.notifier()));
+        Response::ok(Fsm::Pool)
+    });
+    match (added, bell) {
+        (Ok(()), Some(bell)) => Ok((looping, bell)),
+        _ => Err(io::Error::other("the event loop has no slot for its first machine")),
+    }
+}
+
+/// One slot for the pool, and for each connection three: while it is being made, its chain, and
+/// two attempts. More attempts than that at once need a third silent address.
+fn sizes(config: &Config) -> rotor::Config {
+    let machines = config.max_total.saturating_mul(3).saturating_add(16).min(1 << 20);
+    let mut sizes = rotor::Config::new();
+    sizes.slab_capacity(machines);
+    sizes
+        .mio()
+        .timer_tick_ms(TICK_MS)
+        .timer_wheel_size(WHEEL)
+        .timer_capacity(machines)
+        .notify_capacity(machines * 2)
+        .messages_per_tick(machines * 2);
+    sizes
+}
+
+/// Runs at the end of the thread, be it a panic.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
