@@ -46,7 +46,7 @@ impl<M, A: Alarm> Inbox<M, A> {
         }
         state.queue.push(message);
         drop(state);
-        if !self.awake.swap(true, Ordering::SeqCst) {
+        if !self.awake.swap(true, Ordering::AcqRel) {
             self.alarm.ring();
         }
         Ok(())
@@ -54,13 +54,15 @@ impl<M, A: Alarm> Inbox<M, A> {
 
     /// Whether the loop may sleep. From here on a message wakes it.
     pub(crate) fn may_sleep(&self) -> bool {
-        self.awake.store(false, Ordering::SeqCst);
+        // Exchanged and not stored: so it is ordered against the exchanges of callers, and what
+        // they did before them is seen.
+        self.awake.swap(false, Ordering::AcqRel);
         self.lock().queue.is_empty()
     }
 
     /// The loop is awake, and will look into the queue before it sleeps again.
     pub(crate) fn woken(&self) {
-        self.awake.store(true, Ordering::SeqCst);
+        self.awake.swap(true, Ordering::AcqRel);
     }
 
     /// Takes all messages, and leaves the emptied `batch` for the next ones.
@@ -87,46 +89,5 @@ impl<M, A: Alarm> Inbox<M, A> {
     /// No foreign code runs under the lock, so a poisoned one is still sound.
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    impl Alarm for AtomicUsize {
-        fn ring(&self) {
-            self.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    #[test]
-    fn only_a_sleeping_loop_is_woken_and_only_once() {
-        let inbox = Inbox::new(AtomicUsize::new(0));
-        inbox.push(1).unwrap();
-        assert!(!inbox.may_sleep());
-        assert_eq!(inbox.alarm.load(Ordering::SeqCst), 0);
-        inbox.push(2).unwrap();
-        inbox.push(3).unwrap();
-        assert_eq!(inbox.alarm.load(Ordering::SeqCst), 1);
-        inbox.woken();
-        inbox.push(4).unwrap();
-        assert_eq!(inbox.alarm.load(Ordering::SeqCst), 1);
-        let mut batch = Vec::new();
-        inbox.take(&mut batch);
-        assert_eq!(batch, [1, 2, 3, 4]);
-        assert!(inbox.may_sleep());
-    }
-
-    #[test]
-    fn an_ended_inbox_gives_messages_back() {
-        let inbox = Inbox::new(AtomicUsize::new(0));
-        inbox.push(1).unwrap();
-        assert!(!inbox.end_if_empty());
-        inbox.take(&mut Vec::new());
-        assert!(inbox.end_if_empty());
-        assert_eq!(inbox.push(2), Err(2));
     }
 }
