@@ -29,3 +29,7 @@ mod transport;
 mod waiters;
 
 pub use client::{Client, ResponseFuture};
+pub use client_core::{
+    Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, PoolStats, Resolve, Resolving,
+    RuntimeChoice, TimeoutPhase,
+};
