@@ -13,7 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, Scheme, TimeoutPhase};
+use client_core::{
+    ApiClient, Body, Config, Error, Outgoing, PoolStats, Scheme, TimeoutPhase, io_model,
+};
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::{sync::oneshot, time::Instant};
@@ -214,7 +216,9 @@ impl Drop for ResponseFuture {
         if let State::Accepted { reply, waiter: Some(waiter), .. } = &mut self.state {
             // First, so that a connection that takes the job right now sees that nobody waits.
             reply.close();
-            drop(self.pool.forget(*waiter));
+            if let Some(job) = self.pool.forget(*waiter) {
+                io_model!(cancel, request = job.number, why = "in the queue");
+            }
         }
     }
 }

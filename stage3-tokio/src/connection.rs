@@ -209,7 +209,7 @@ struct Progress {
 impl<T: Transport> Connection<T> {
     fn new(stream: T, number: u64, config: &Config) -> Self {
         Connection {
-            framing: Framing::new(stream),
+            framing: Framing::new(stream, number),
             number,
             exchanges: 0,
             rested: false,
@@ -354,13 +354,26 @@ impl<T: Transport> Connection<T> {
         let result = loop {
             match progress.decoder.decode(&mut self.framing.buffer) {
                 Ok(Some(Event::Head(head))) => {
-                    io_model!(frame, connection = self.number, why = "head");
+                    io_model!(
+                        frame,
+                        request = job.number,
+                        connection = self.number,
+                        why = "head"
+                    );
                     job.answer.head(head);
                 }
                 Ok(Some(Event::Data(piece))) => {
                     job.answer.data(piece, exchange, config.body_window);
                 }
-                Ok(Some(Event::End(trailers))) => return Ok(Some(trailers)),
+                Ok(Some(Event::End(trailers))) => {
+                    io_model!(
+                        frame,
+                        request = job.number,
+                        connection = self.number,
+                        why = "end"
+                    );
+                    return Ok(Some(trailers));
+                }
                 Ok(None) => break Ok(None),
                 Err(error) => break Err(error),
             }
@@ -438,7 +451,7 @@ impl<T: Transport> Connection<T> {
     /// The caller has gone. If all of the body is here, or comes with one more read that does not
     /// wait, the connection is as good as new.
     fn gone(&mut self, job: &mut Job, mut progress: Progress, config: &Config) -> End {
-        io_model!(cancel, connection = self.number);
+        io_model!(cancel, request = job.number, connection = self.number);
         if !progress.decoder.has_head() {
             return End::failed(Error::ShutDown, CloseReason::Cancelled);
         }

@@ -25,14 +25,16 @@ const LARGE: usize = 16 * 1024;
 /// A stream, and what was read from it and not yet decoded.
 pub(crate) struct Framing<T> {
     io: T,
+    /// The number of the connection, for recordings.
+    number: u64,
     pub(crate) buffer: BytesMut,
     /// Room to make for the next read.
     room: usize,
 }
 
 impl<T: Transport> Framing<T> {
-    pub(crate) fn new(io: T) -> Self {
-        Framing { io, buffer: BytesMut::new(), room: SMALL }
+    pub(crate) fn new(io: T, number: u64) -> Self {
+        Framing { io, number, buffer: BytesMut::new(), room: SMALL }
     }
 
     /// Writes what is left of a request. `written` counts the bytes that the stream has taken.
@@ -48,7 +50,7 @@ impl<T: Transport> Framing<T> {
                 [head, []] => io.poll_write(cx, head),
                 both => io.poll_write_vectored(cx, &both.map(IoSlice::new)),
             })?;
-            io_model!(write, bytes = taken);
+            io_model!(write, connection = self.number, bytes = taken);
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -64,7 +66,7 @@ impl<T: Transport> Framing<T> {
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let bytes = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.buffer))?;
-        io_model!(read, bytes = bytes);
+        io_model!(read, connection = self.number, bytes = bytes);
         if bytes == room {
             self.room = (self.room * 2).min(LARGE);
         }

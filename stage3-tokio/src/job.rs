@@ -24,6 +24,8 @@ pub(crate) type Reply = Result<Response<Body>, Error>;
 /// One accepted request. It lives in a box: it is handed on a dozen times on its way, and moving
 /// all of it each time costs more than the allocation.
 pub(crate) struct Job {
+    /// Its number in the client, and its ticket in the queue.
+    pub(crate) number: u64,
     pub(crate) outgoing: Outgoing,
     /// When the whole call is over, if there is a limit.
     pub(crate) deadline: Option<Instant>,
@@ -50,7 +52,13 @@ impl Job {
         reply: oneshot::Sender<Reply>,
         deadline: Option<Instant>,
     ) -> Box<Self> {
-        Box::new(Job { outgoing, deadline, retried: false, answer: Answer::Awaited(reply) })
+        Box::new(Job {
+            number: 0,
+            outgoing,
+            deadline,
+            retried: false,
+            answer: Answer::Awaited(reply),
+        })
     }
 
     pub(crate) fn fail(self: Box<Self>, error: Error) {

@@ -83,6 +83,10 @@ impl Pool {
         // A runtime of our own must not end between the decision and the task that it asks for.
         let _running = self.tasks.token();
         let (waiter, then) = self.state().checkout(job)?;
+        match waiter {
+            Some(waiter) => io_model!(wait, request = waiter.ticket),
+            None => io_model!(checkout, why = "idle connection"),
+        }
         self.perform(then);
         Ok(waiter)
     }
@@ -131,12 +135,18 @@ impl Pool {
 
     fn perform(self: &Arc<Self>, then: Then) {
         if let Some((seat, order)) = then.order {
+            match &order {
+                Order::Serve(job) => {
+                    io_model!(wake, request = job.number, why = "order to serve")
+                }
+                Order::Leave(reason) => io_model!(wake, why = reason.as_str()),
+            }
             // A seat whose task is gone was on a runtime that has ended. The job is dropped.
             _ = seat.send(order);
         }
         if let Some(chain) = then.chain {
-            io_model!(spawn, why = "connect chain");
-            let slot = Slot { pool: self.clone(), chain, open: false, live: true };
+            io_model!(spawn, request = chain.ticket, why = "connect chain");
+            let slot = Slot { pool: self.clone(), chain, connection: None, live: true };
             drop(self.tasks.spawn_on(connection::run(slot), &self.runtime));
         }
     }
@@ -151,8 +161,8 @@ impl Pool {
 pub(crate) struct Slot {
     pool: Arc<Pool>,
     chain: Chain,
-    /// There is a connection in it, as opposed to one that is being made.
-    open: bool,
+    /// The number of the connection in it, unless that is being made.
+    connection: Option<u64>,
     /// It has not been given back.
     live: bool,
 }
@@ -168,13 +178,21 @@ impl Slot {
 
     /// The connection is made. Its number.
     pub(crate) fn opened(&mut self) -> u64 {
-        self.open = true;
-        self.pool.state().opened(&self.chain)
+        let number = self.pool.state().opened(&self.chain);
+        self.connection = Some(number);
+        number
     }
 
     /// The connection could serve another exchange. `used`: it has served one before.
     pub(crate) fn checkin(&mut self, used: bool) -> Checkin {
-        self.pool.state().checkin(self.chain.place, used)
+        let checkin = self.pool.state().checkin(self.chain.place, used);
+        let why = match &checkin {
+            Checkin::Serve(_) => "oldest waiter",
+            Checkin::Idle(_) => "idle",
+            Checkin::Close(reason) => reason.as_str(),
+        };
+        io_model!(checkin, connection = self.connection, why = why);
+        checkin
     }
 
     /// The connection will be idle no longer. False: it has been told something at this moment.
@@ -184,7 +202,8 @@ impl Slot {
 
     /// The connection was stale, its socket is closed, and another one is to be made.
     pub(crate) fn reconnect(&mut self, reason: CloseReason) {
-        self.open = false;
+        io_model!(retry, connection = self.connection, why = reason.as_str());
+        self.connection = None;
         self.pool.state().reconnect(reason);
     }
 
@@ -200,6 +219,7 @@ impl Slot {
 
     /// The socket is closed.
     pub(crate) fn close(mut self, reason: CloseReason) {
+        io_model!(close, connection = self.connection, why = reason.as_str());
         self.live = false;
         let then = self.pool.state().closed(self.chain.place, reason);
         self.pool.perform(then);
@@ -214,9 +234,9 @@ impl Drop for Slot {
             self.pool.abandon();
             let mut state = self.pool.state();
             // Nobody waits any more, so nothing is left to be done then.
-            _ = match self.open {
-                true => state.closed(self.chain.place, CloseReason::ClientClosed),
-                false => state.failed(&self.chain).1,
+            _ = match self.connection {
+                Some(_) => state.closed(self.chain.place, CloseReason::ClientClosed),
+                None => state.failed(&self.chain).1,
             };
         }
     }
@@ -327,14 +347,14 @@ impl State {
         stats
     }
 
-    fn checkout(&mut self, job: Box<Job>) -> Result<(Option<Waiter>, Then), Error> {
+    fn checkout(&mut self, mut job: Box<Job>) -> Result<(Option<Waiter>, Then), Error> {
         if self.closed {
             return Err(Error::ShutDown);
         }
+        job.number = self.tick();
         let id = self.place_of(&job.outgoing.origin);
         let place = &mut self.places[id];
         if let Some((number, (seat, used))) = place.idle.pop_last() {
-            io_model!(checkout, why = "idle connection");
             self.idle.remove(&number);
             self.stats.reused += u64::from(used);
             self.settle(id);
@@ -346,8 +366,7 @@ impl State {
             self.settle(id);
             return Err(Error::PoolBusy { limit: self.max_waiting });
         }
-        let ticket = self.tick();
-        io_model!(wait, request = ticket);
+        let ticket = job.number;
         self.add_waiter(Waiter { place: id, ticket }, job);
         let mut then = self.start_chain();
         if room && then.chain.is_none() {
@@ -371,7 +390,6 @@ impl State {
         }
         if let Some(job) = own.and_then(|ticket| self.take_waiter(Waiter { place: id, ticket }))
         {
-            io_model!(checkin, why = "oldest waiter");
             self.stats.reused += u64::from(used);
             return Checkin::Serve(job);
         }
@@ -381,7 +399,6 @@ impl State {
         if self.places[id].idle.len() >= self.max_idle_per_origin {
             return Checkin::Close(CloseReason::IdleLimit);
         }
-        io_model!(checkin, why = "idle");
         let number = self.tick();
         let (seat, orders) = oneshot::channel();
         self.idle.insert(number, id);
@@ -421,7 +438,6 @@ impl State {
     }
 
     fn reconnect(&mut self, reason: CloseReason) {
-        io_model!(retry, why = reason.as_str());
         self.stats.count_closed(reason);
         self.stats.open -= 1;
         self.stats.connecting += 1;
@@ -429,7 +445,6 @@ impl State {
     }
 
     fn closed(&mut self, id: usize, reason: CloseReason) -> Then {
-        io_model!(close, why = reason.as_str());
         self.stats.count_closed(reason);
         self.stats.open -= 1;
         self.free(id)

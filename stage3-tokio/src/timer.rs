@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use client_core::io_model;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time `wait` from now. One beyond what the clock can say is as good as never.
@@ -36,8 +37,10 @@ impl Alarm {
         loop {
             ready!(sleep.as_mut().poll(cx));
             if sleep.deadline() == deadline {
+                io_model!(timer, why = "ran out");
                 return Poll::Ready(());
             }
+            io_model!(timer, why = "armed again");
             sleep.as_mut().reset(deadline);
         }
     }
