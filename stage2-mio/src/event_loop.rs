@@ -23,7 +23,7 @@ use crate::{
     resolver::SystemResolver,
     shared::{Job, Message, Place, Shared},
     slab::{Key, Slab},
-    timer::{self, Armed, Timers},
+    timer::{Armed, Deadline, Timers},
     transport::{INTEREST, Transport},
 };
 
@@ -58,18 +58,6 @@ pub(crate) struct Slot {
     pub(crate) owner: Owner,
     /// The entry for its deadline.
     timer: Armed,
-}
-
-impl Slot {
-    /// An attempt that has won its race becomes a connection.
-    pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Box<Pooled>) -> Self {
-        match self.owner {
-            Owner::Attempt(attempt) => {
-                Slot { owner: Owner::Connection(make(attempt.stream)), ..self }
-            }
-            owner => Slot { owner, ..self },
-        }
-    }
 }
 
 /// Who is behind a key.
@@ -147,8 +135,8 @@ impl EventLoop {
             self.message(message);
             self.settle();
         }
-        while let Some(owner) = self.timers.pop(self.now) {
-            self.expire(owner);
+        while let Some(deadline) = self.timers.pop(self.now) {
+            self.expire(deadline);
             self.settle();
         }
         if self.closing && self.pool.has_surplus() {
@@ -223,11 +211,11 @@ impl EventLoop {
         }
     }
 
-    fn expire(&mut self, owner: timer::Owner) {
+    fn expire(&mut self, deadline: Deadline) {
         io_model!(timer);
-        match owner {
-            timer::Owner::Waiter(origin, ticket) => self.expire_waiter(origin, ticket),
-            timer::Owner::Slot(key) => {
+        match deadline {
+            Deadline::Waiter(origin, ticket) => self.expire_waiter(origin, ticket),
+            Deadline::Slot(key) => {
                 let Some(slot) = self.slots.get_mut(key) else { return };
                 slot.timer.fired();
                 match slot.owner {
@@ -247,7 +235,7 @@ impl EventLoop {
             Owner::Connection(pooled) => pooled.connection.deadline(),
             Owner::Attempt(_) => None,
         };
-        self.timers.arm(timer::Owner::Slot(key), &mut slot.timer, deadline);
+        self.timers.arm(Deadline::Slot(key), &mut slot.timer, deadline);
     }
 
     // ----- one request, from its arrival to a connection -----
@@ -272,10 +260,8 @@ impl EventLoop {
             return self.pool.update(origin);
         }
         io_model!(wait, request = ticket);
-        let owner = timer::Owner::Waiter(origin, ticket);
-        self.timers.arm(owner, &mut job.timer, job.deadline);
-        if let Err(mut job) = self.pool.wait(origin, ticket, job) {
-            self.timers.disarm(owner, &mut job.timer);
+        self.timers.arm(Deadline::Waiter(origin, ticket), &mut job.timer, job.deadline);
+        if let Err(job) = self.pool.wait(origin, ticket, job) {
             self.refuse(job, Error::PoolBusy { limit: self.config.max_waiting });
         }
     }
@@ -312,8 +298,7 @@ impl EventLoop {
             };
             match next {
                 Checkin::Serve(mut job) => {
-                    let owner = timer::Owner::Waiter(pooled.origin, job.ticket);
-                    self.timers.disarm(owner, &mut job.timer);
+                    self.timers.disarm(&mut job.timer);
                     if job.reply.place(Place::Connection(key, job.ticket)) {
                         return Some(job);
                     }
@@ -398,8 +383,7 @@ impl EventLoop {
         if !job.reply.place(Place::Pool(origin, ticket)) {
             return self.pool.closed(origin, None, reason);
         }
-        let owner = timer::Owner::Waiter(origin, ticket);
-        self.timers.arm(owner, &mut job.timer, job.deadline);
+        self.timers.arm(Deadline::Waiter(origin, ticket), &mut job.timer, job.deadline);
         self.pool.retry(origin, ticket, job, reason);
         self.connect(origin, ticket);
     }
@@ -428,7 +412,11 @@ impl EventLoop {
     fn cancel(&mut self, place: Place) {
         io_model!(cancel);
         match place {
-            Place::Pool(origin, ticket) => drop(self.take_waiter(origin, ticket)),
+            Place::Pool(origin, ticket) => {
+                if let Some(mut job) = self.pool.cancel(origin, ticket) {
+                    self.timers.disarm(&mut job.timer);
+                }
+            }
             Place::Connection(key, ticket) => {
                 self.drive(key, |connection, turn| connection.cancel(ticket, turn));
             }
@@ -437,18 +425,15 @@ impl EventLoop {
 
     /// A request has waited for as long as the whole call may take.
     fn expire_waiter(&mut self, origin: Key, ticket: Ticket) {
-        let Some(job) = self.take_waiter(origin, ticket) else { return };
-        let after = self.config.total_timeout.unwrap_or_default();
-        self.refuse(job, Error::Timeout { phase: TimeoutPhase::Total, after });
+        if let Some(job) = self.pool.cancel(origin, ticket) {
+            let after = self.config.total_timeout.unwrap_or_default();
+            self.refuse(job, Error::Timeout { phase: TimeoutPhase::Total, after });
+        }
     }
 
-    fn take_waiter(&mut self, origin: Key, ticket: Ticket) -> Option<Job> {
-        let mut job = self.pool.cancel(origin, ticket)?;
-        self.timers.disarm(timer::Owner::Waiter(origin, ticket), &mut job.timer);
-        Some(job)
-    }
-
-    pub(crate) fn refuse(&mut self, job: Job, error: Error) {
+    /// Ends a request that has no connection.
+    pub(crate) fn refuse(&mut self, mut job: Job, error: Error) {
+        self.timers.disarm(&mut job.timer);
         self.publish();
         job.reply.answer(Err(error));
     }
@@ -468,7 +453,7 @@ impl EventLoop {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Owner> {
         let mut slot = self.slots.remove(key)?;
-        self.timers.disarm(timer::Owner::Slot(key), &mut slot.timer);
+        self.timers.disarm(&mut slot.timer);
         Some(slot.owner)
     }
 
@@ -487,6 +472,18 @@ impl EventLoop {
         io_model!(deregister);
         // It fails only for a socket that is not watched, which is what is wanted.
         let _ = self.poll.registry().deregister(socket);
+    }
+}
+
+impl Slot {
+    /// An attempt that has won its race becomes a connection.
+    pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Box<Pooled>) -> Self {
+        match self.owner {
+            Owner::Attempt(attempt) => {
+                Slot { owner: Owner::Connection(make(attempt.stream)), ..self }
+            }
+            owner => Slot { owner, ..self },
+        }
     }
 }
 

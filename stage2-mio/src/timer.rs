@@ -11,39 +11,46 @@ use std::{collections::BTreeSet, time::Instant};
 
 use crate::{pool::Ticket, slab::Key};
 
-/// Whose deadline it is.
+/// Which deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Owner {
-    /// A connection, or a chain that makes one.
+pub(crate) enum Deadline {
+    /// That of a connection, or of a chain that makes one.
     Slot(Key),
-    /// A request that waits in the pool, for a connection to this origin.
+    /// That of a request that waits in the pool, for a connection to this origin.
     Waiter(Key, Ticket),
 }
 
 /// The entry that an owner has in the queue; it keeps it beside its other state.
 #[derive(Debug, Default)]
-pub(crate) struct Armed(Option<Instant>);
+pub(crate) struct Armed(Option<Entry>);
+
+type Entry = (Instant, Deadline);
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queue: BTreeSet<(Instant, Owner)>,
+    queue: BTreeSet<Entry>,
 }
 
 impl Timers {
-    /// Sees to it that `owner` is asked again at `deadline`, or before.
-    pub(crate) fn arm(&mut self, owner: Owner, armed: &mut Armed, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return };
-        if armed.0.is_none_or(|at| deadline < at) {
-            self.disarm(owner, armed);
-            self.queue.insert((deadline, owner));
-            armed.0 = Some(deadline);
+    /// Sees to it that the owner is asked again at `deadline`, or before.
+    pub(crate) fn arm(
+        &mut self,
+        whose: Deadline,
+        armed: &mut Armed,
+        deadline: Option<Instant>,
+    ) {
+        let Some(at) = deadline else { return };
+        if armed.0.is_none_or(|(before, _)| at < before) {
+            self.disarm(armed);
+            self.queue.insert((at, whose));
+            armed.0 = Some((at, whose));
         }
     }
 
     /// Takes the entry of an owner away, before the owner goes.
-    pub(crate) fn disarm(&mut self, owner: Owner, armed: &mut Armed) {
-        if let Some(at) = armed.0.take() {
-            self.queue.remove(&(at, owner));
+    pub(crate) fn disarm(&mut self, armed: &mut Armed) {
+        if let Some(entry) = armed.0.take() {
+            self.queue.remove(&entry);
         }
     }
 
@@ -54,12 +61,12 @@ impl Timers {
 
     /// Takes an entry whose time has come. Its owner is no longer [`Armed`], and must note it by
     /// [`Armed::fired`].
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<Owner> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Deadline> {
         let (at, _) = self.queue.first()?;
         if *at > now {
             return None;
         }
-        self.queue.pop_first().map(|(_, owner)| owner)
+        self.queue.pop_first().map(|(_, whose)| whose)
     }
 }
 
@@ -77,9 +84,9 @@ mod tests {
     use super::*;
     use crate::slab::Slab;
 
-    fn owners<const N: usize>() -> [Owner; N] {
+    fn owners<const N: usize>() -> [Deadline; N] {
         let mut slab = Slab::new();
-        std::array::from_fn(|_| Owner::Slot(slab.insert(())))
+        std::array::from_fn(|_| Deadline::Slot(slab.insert(())))
     }
 
     #[test]
@@ -116,7 +123,7 @@ mod tests {
         timers.arm(owner, &mut armed, Some(start + 9 * second));
         timers.arm(owner, &mut armed, Some(start + second));
         assert_eq!((timers.queue.len(), timers.next()), (1, Some(start + second)));
-        timers.disarm(owner, &mut armed);
+        timers.disarm(&mut armed);
         assert_eq!(timers.next(), None);
     }
 }
