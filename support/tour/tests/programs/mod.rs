@@ -5,13 +5,16 @@
 
 #![allow(dead_code)] // Each test file uses its part of this module.
 
+pub mod nginx;
+
 use std::{
     env,
     ffi::OsStr,
     io::{self, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    thread,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use testbed::BOUND;
 
-/// Makes a module of tests for each stage: each function takes the stage's [`Program`].
+/// Makes a module of tests for each stage. Each function, which stands in the root of the test,
+/// takes the stage's [`Program`].
 #[macro_export]
 macro_rules! for_each_stage {
     ($example:literal: $($test:ident),* $(,)?) => {
@@ -33,7 +37,7 @@ macro_rules! for_each_stage {
             $(
                 #[test]
                 fn $test() {
-                    super::$test(&super::programs::Program::find(concat!($prefix, $example)));
+                    $crate::$test(&$crate::programs::Program::find(concat!($prefix, $example)));
                 }
             )*
         }
@@ -66,7 +70,7 @@ impl Program {
     pub fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
         let mut command = Command::new(&self.0);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running { child: Some(command.spawn().expect("the program starts")) }
+        Running::new(command.spawn().expect("the program starts"))
     }
 
     /// Runs it to its end.
@@ -75,22 +79,50 @@ impl Program {
     }
 }
 
-/// A program under way. Dropping it kills it.
+/// A program under way. It is killed when this is dropped, and after [`BOUND`].
 #[derive(Debug)]
 pub struct Running {
-    child: Option<Child>,
+    child: Arc<Mutex<Child>>,
+    stdout: Option<ChildStdout>,
+    /// Reads what would otherwise fill a pipe and stop the program.
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    /// That it is gone ends the watch.
+    _watch: mpsc::Sender<()>,
 }
 
 impl Running {
+    fn new(mut child: Child) -> Self {
+        let stdout = child.stdout.take();
+        let mut messages = child.stderr.take().expect("a pipe");
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            messages.read_to_end(&mut text).expect("its messages");
+            text
+        });
+        let child = Arc::new(Mutex::new(child));
+        let (watch, ended) = mpsc::channel::<()>();
+        let watched = child.clone();
+        thread::spawn(move || {
+            if ended.recv_timeout(BOUND) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("the program did not end within {BOUND:?}, and is killed");
+                let _ = watched.lock().expect("the child").kill();
+            }
+        });
+        Running { child, stdout, stderr: Some(stderr), _watch: watch }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().expect("the child")
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
-        self.child.as_ref().expect("a running program").id()
+        self.child().id()
     }
 
     /// Its standard output, for a test that reads it piece by piece.
     pub fn stdout(&mut self) -> impl Read + use<> {
-        let child = self.child.as_mut().expect("a running program");
-        child.stdout.take().expect("standard output, which is taken once")
+        self.stdout.take().expect("standard output, which is taken once")
     }
 
     /// The most memory that it has had so far, in KiB (Linux).
@@ -102,41 +134,30 @@ impl Running {
     }
 
     /// Whether it has ended by now.
-    pub fn has_ended(&mut self) -> bool {
-        let child = self.child.as_mut().expect("a running program");
-        child.try_wait().expect("its status").is_some()
+    pub fn has_ended(&self) -> bool {
+        self.child().try_wait().expect("its status").is_some()
     }
 
     /// Waits for its end.
-    ///
-    /// # Panics
-    ///
-    /// After [`BOUND`].
     pub fn end(mut self) -> Ended {
-        let child = self.child.take().expect("a running program");
-        let id = child.id();
-        let (done, ended) = std::sync::mpsc::channel();
-        // Reads both pipes, so that neither can fill up and stop the program.
-        let reader = thread::spawn(move || done.send(child.wait_with_output()));
-        match ended.recv_timeout(BOUND) {
-            Ok(output) => {
-                let _ = reader.join();
-                Ended::new(output.expect("the program's output"))
-            }
-            Err(_) => {
-                kill("KILL", id);
-                panic!("the program did not end within {BOUND:?}");
-            }
+        let mut stdout = Vec::new();
+        if let Some(mut pipe) = self.stdout.take() {
+            pipe.read_to_end(&mut stdout).expect("its output");
         }
+        let stderr = self.stderr.take().expect("a program ends once");
+        let stderr = stderr.join().expect("a thread that reads");
+        let status = self.child().wait().expect("its status");
+        let stderr = String::from_utf8(stderr).expect("messages in UTF-8");
+        assert!(!stderr.contains("panicked"), "a program panicked:\n{stderr}");
+        Ended { status, stdout, stderr }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -155,12 +176,6 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn new(output: Output) -> Self {
-        let stderr = String::from_utf8(output.stderr).expect("messages in UTF-8");
-        assert!(!stderr.contains("panicked"), "a program panicked:\n{stderr}");
-        Ended { status: output.status, stdout: output.stdout, stderr }
-    }
-
     /// Checks the exit status.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
@@ -188,7 +203,8 @@ impl Ended {
 
     /// Messages about failed calls: lines of standard error that begin with the URL.
     pub fn complaints(&self) -> usize {
-        self.stderr.lines().filter(|line| line.starts_with("http")).count()
+        let url = |line: &&str| line.split(' ').next().is_some_and(|word| word.contains("://"));
+        self.stderr.lines().filter(url).count()
     }
 }
 

@@ -49,7 +49,8 @@ impl Nginx {
         let Some(program) = program() else {
             let mut console = io::stderr();
             // Straight to the console: the test harness would swallow what `eprintln!` says.
-            let _ = writeln!(console, "\n*** SKIPPED: no nginx is installed (Debian: nginx-light)");
+            let _ =
+                writeln!(console, "\n*** SKIPPED: no nginx is installed (Debian: nginx-light)");
             return None;
         };
         let dir = TempDir::new("nginx-for-tests");
@@ -127,7 +128,8 @@ impl Drop for Nginx {
 /// Where it is installed. Debian has it in a directory that is not in everybody's path.
 fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let dirs =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     dirs.map(|dir| dir.join("nginx")).find(|program| program.is_file())
 }
 
