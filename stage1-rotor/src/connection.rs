@@ -513,3 +513,6 @@ fn append(first: &mut Bytes, piece: Bytes) {
         *first = both.freeze();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,8 +194,8 @@ impl Pool {
 
     /// Answers the waiters whose time is over.
     pub(crate) fn expire(&mut self, now: Time) {
-        while let Some(&(deadline, ticket, id)) = self.deadlines.first()
-            && passed(Some(deadline), now)
+        while passed(self.deadline(), now)
+            && let Some((_, ticket, id)) = self.deadlines.pop_first()
         {
             io_model!(timer, request = ticket, why = "total");
             let job = self.remove_waiter(id, ticket);
@@ -608,3 +608,6 @@ fn wake(place: &Place) {
         waker.wake_by_ref();
     }
 }
+
+#[cfg(test)]
+mod tests;

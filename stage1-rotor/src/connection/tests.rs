@@ -1,0 +1,390 @@
+//! A connection over a scripted transport: no loop, no socket, no clock of its own.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use client_core::{ErrorKind, Outgoing};
+use http::{Method, Request};
+use http_body::Body as _;
+use rotor::{
+    EventSet, Evented, PollOpt,
+    mio::{Selector, Token},
+};
+
+use super::*;
+
+/// A transport that does what a test says.
+#[derive(Default)]
+struct Script {
+    /// What reads bring, one after the other; then `WouldBlock`.
+    input: VecDeque<io::Result<&'static [u8]>>,
+    /// How many bytes the writes take in all; then `WouldBlock`.
+    room: usize,
+    written: Vec<u8>,
+    writes: usize,
+}
+
+impl Read for Script {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.input.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock.into()))?;
+        into[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = from.len().min(self.room);
+        self.writes += 1;
+        self.room -= count;
+        self.written.extend_from_slice(&from[..count]);
+        Ok(count)
+    }
+
+    fn write_vectored(&mut self, from: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let both: Vec<u8> = from.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.write(&both)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nothing watches it.
+impl Evented for Script {
+    fn register(&self, _: &mut Selector, _: Token, _: EventSet, _: PollOpt) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(
+        &self,
+        _: &mut Selector,
+        _: Token,
+        _: EventSet,
+        _: PollOpt,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&self, _: &mut Selector) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection, and the request that it carries.
+struct Scene {
+    connection: Connection<Script>,
+    call: Arc<Call>,
+    scratch: Vec<u8>,
+    now: Time,
+}
+
+const READABLE: Readiness = Readiness { readable: true, writable: false, hup: false };
+const WRITABLE: Readiness = Readiness { readable: false, writable: true, hup: false };
+const HUNG_UP: Readiness = Readiness { readable: true, writable: false, hup: true };
+
+fn scene(config: Config) -> Scene {
+    let io = Script { room: usize::MAX, ..Script::default() };
+    let (now, waker) = (Time::zero(), Waker::noop().clone());
+    let connection = Connection::new(io, WRITABLE, 1, Arc::new(config), waker, now);
+    let call = call(Method::GET, "");
+    Scene { connection, call, scratch: vec![0; 16], now }
+}
+
+fn call(method: Method, body: &'static str) -> Arc<Call> {
+    let request = Request::builder().method(method).uri("http://h/").body(body.into()).unwrap();
+    Call::new(0, Outgoing::new(request).unwrap())
+}
+
+impl Scene {
+    fn start(&mut self) -> Next {
+        let job = Job::new(self.call.clone());
+        self.connection.start(job, self.now, &mut self.scratch)
+    }
+
+    /// Another exchange, after one that left the connection fit for it.
+    fn reuse(&mut self, method: Method) -> Next {
+        self.start();
+        let next = self.read(b"HTTP/1.1 204 \r\n\r\n");
+        assert!(matches!(next, Next::Free(_)));
+        self.call = call(method, "");
+        self.start()
+    }
+
+    /// The input comes in pieces of at most the loop's buffer, with one event.
+    fn read(&mut self, bytes: &'static [u8]) -> Next {
+        let size = self.scratch.len();
+        self.connection.io.input.extend(bytes.chunks(size).map(Ok));
+        self.event(READABLE)
+    }
+
+    fn event(&mut self, event: Readiness) -> Next {
+        self.connection.ready(event, self.now, &mut self.scratch)
+    }
+
+    /// The end of the input, in good order or not.
+    fn end(&mut self, error: Option<io::ErrorKind>) -> Next {
+        let end = error.map_or(Ok(&b""[..]), |kind| Err(kind.into()));
+        self.connection.io.input.push_back(end);
+        self.event(HUNG_UP)
+    }
+
+    fn answer(&self) -> Option<Result<Response<Body>, Error>> {
+        match self.call.poll_answer(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    fn body(&self) -> Body {
+        self.answer().expect("a head").expect("no error").into_body()
+    }
+}
+
+/// The next frame of a body, as text: its data, `end`, or the kind of its error.
+fn frame(body: &mut Body) -> Option<String> {
+    let context = &mut Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(body).poll_frame(context) {
+        Poll::Pending => None,
+        Poll::Ready(None) => Some("end".into()),
+        Poll::Ready(Some(Err(error))) => Some(error.kind().to_string()),
+        Poll::Ready(Some(Ok(frame))) => {
+            Some(String::from_utf8_lossy(&frame.into_data().unwrap_or_default()).into_owned())
+        }
+    }
+}
+
+/// Why a connection is to be closed, once its caller has been told.
+fn closed(next: Next) -> Option<CloseReason> {
+    match next {
+        Next::Close(reason, delivery) => {
+            delivery.deliver();
+            Some(reason)
+        }
+        Next::Free(_) | Next::Wait | Next::Again => None,
+    }
+}
+
+fn freed(next: Next) -> bool {
+    match next {
+        Next::Free(delivery) => {
+            delivery.deliver();
+            true
+        }
+        Next::Close(..) | Next::Wait | Next::Again => false,
+    }
+}
+
+#[test]
+fn head_and_body_go_out_in_one_write() {
+    let mut scene = scene(Config::new());
+    scene.call = call(Method::POST, "hello");
+    assert!(matches!(scene.start(), Next::Wait));
+    assert_eq!(scene.connection.io.writes, 1);
+    assert!(scene.connection.io.written.ends_with(b"\r\n\r\nhello"));
+}
+
+#[test]
+fn a_request_goes_on_where_the_socket_stopped_it() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 5;
+    scene.start();
+    assert_eq!(scene.connection.io.written, b"GET /");
+    assert_eq!(scene.connection.deadline(), None, "the head's time runs from the last byte on");
+    scene.connection.io.room = 1000;
+    scene.event(WRITABLE);
+    assert_eq!(scene.connection.io.written, scene.call.outgoing.rest(0).concat());
+    assert!(scene.connection.deadline().is_some());
+}
+
+#[test]
+fn a_response_is_delivered_after_the_connection_was_freed() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    let next = scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab");
+    assert!(scene.answer().is_none());
+    assert!(freed(next));
+    let mut body = scene.body();
+    assert_eq!([frame(&mut body), frame(&mut body)], [Some("ab".into()), Some("end".into())]);
+}
+
+#[test]
+fn a_head_is_delivered_before_its_body_is_there() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    assert!(matches!(scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"), Next::Wait));
+    let mut body = scene.body();
+    assert_eq!(frame(&mut body), None);
+    assert!(freed(scene.read(b"ab")));
+    assert_eq!(frame(&mut body), Some("ab".into()));
+}
+
+#[test]
+fn a_full_window_stops_reading_until_the_reader_has_made_room() {
+    let mut scene = scene(Config::new().body_window(16));
+    scene.start();
+    scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n");
+    scene.read(&[b'x'; 64]);
+    assert_eq!(scene.connection.io.input.len(), 3, "one piece fills the window");
+    assert_eq!(scene.connection.deadline(), None, "the peer is not to blame");
+    let mut body = scene.body();
+    assert_eq!(frame(&mut body).unwrap().len(), 16);
+    // No event comes: the bytes have been there all the time.
+    scene.connection.woken(scene.now, &mut scene.scratch);
+    assert_eq!(scene.connection.io.input.len(), 2);
+}
+
+#[test]
+fn a_body_dropped_early_costs_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n");
+    drop(scene.body());
+    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    assert_eq!(closed(next), Some(CloseReason::BodyDropped));
+}
+
+#[test]
+fn a_dropped_body_that_one_read_completes_keeps_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+    drop(scene.body());
+    scene.connection.io.input.push_back(Ok(b"ab"));
+    assert!(freed(scene.connection.woken(scene.now, &mut scene.scratch)));
+}
+
+#[test]
+fn an_answer_that_comes_too_early_is_delivered_and_ends_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 5;
+    scene.start();
+    let next = scene.read(b"HTTP/1.1 413 \r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(closed(next), Some(CloseReason::PeerAsked));
+    assert_eq!(scene.answer().unwrap().unwrap().status(), 413);
+}
+
+#[test]
+fn a_stale_connection_is_no_error_for_what_may_be_repeated() {
+    let mut scene = scene(Config::new());
+    scene.reuse(Method::GET);
+    let next = scene.end(Some(io::ErrorKind::ConnectionReset));
+    assert!(matches!(next, Next::Close(CloseReason::Reset, Delivery::Retry(_))));
+}
+
+#[test]
+fn a_request_that_may_not_be_repeated_fails_with_its_connection() {
+    let mut scene = scene(Config::new());
+    scene.reuse(Method::POST);
+    assert_eq!(closed(scene.end(None)), Some(CloseReason::PeerClosed));
+    assert_eq!(scene.answer().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
+}
+
+#[test]
+fn a_fresh_connection_that_dies_is_an_error() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    assert_eq!(closed(scene.end(None)), Some(CloseReason::PeerClosed));
+    assert_eq!(scene.answer().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
+}
+
+#[test]
+fn what_came_before_an_error_is_read_before_it() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n");
+    scene.read(b"abc");
+    assert_eq!(
+        closed(scene.end(Some(io::ErrorKind::ConnectionReset))),
+        Some(CloseReason::Reset)
+    );
+    let mut body = scene.body();
+    assert_eq!(frame(&mut body), Some("abc".into()));
+    assert_eq!(frame(&mut body), Some("closed-early".into()));
+}
+
+#[test]
+fn the_end_of_the_connection_ends_a_body_that_nothing_else_ends() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.read(b"HTTP/1.1 200 OK\r\n\r\nabc");
+    assert_eq!(closed(scene.end(None)), Some(CloseReason::PeerAsked));
+    let mut body = scene.body();
+    assert_eq!([frame(&mut body), frame(&mut body)], [Some("abc".into()), Some("end".into())]);
+}
+
+#[test]
+fn bytes_after_a_response_end_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    let next = scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1");
+    assert_eq!(closed(next), Some(CloseReason::Unsolicited));
+    assert!(scene.answer().unwrap().is_ok());
+}
+
+#[test]
+fn an_idle_connection_notices_its_end_and_what_nobody_asked_for() {
+    for (input, reason) in
+        [(&b""[..], CloseReason::PeerClosed), (b"HTTP/1.1 408 ", CloseReason::Unsolicited)]
+    {
+        let mut scene = scene(Config::new());
+        scene.connection.io.input.push_back(Ok(input));
+        assert_eq!(closed(scene.event(READABLE)), Some(reason));
+    }
+}
+
+#[test]
+fn a_caller_that_gives_up_costs_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.call.give_up();
+    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    assert_eq!(closed(next), Some(CloseReason::Cancelled));
+}
+
+#[test]
+fn each_limit_of_time_has_its_turn() {
+    let second = Duration::from_secs(1);
+    let mut scene = scene(
+        Config::new()
+            .head_timeout(second)
+            .body_idle_timeout(second * 2)
+            .idle_timeout(second * 3),
+    );
+    assert_eq!(scene.connection.deadline(), Some(after(scene.now, second * 3)));
+    scene.start();
+    assert_eq!(scene.connection.deadline(), Some(after(scene.now, second)));
+    scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+    assert_eq!(scene.connection.deadline(), Some(after(scene.now, second * 2)));
+    scene.now = after(scene.now, second);
+    scene.read(b"a");
+    let deadline = after(scene.now, second * 2);
+    assert_eq!(scene.connection.deadline(), Some(deadline), "a piece restarts it");
+    assert_eq!(closed(scene.connection.timeout(deadline)), Some(CloseReason::Timeout));
+    let mut body = scene.body();
+    assert_eq!(
+        [frame(&mut body), frame(&mut body)],
+        [Some("a".into()), Some("timeout".into())]
+    );
+}
+
+#[test]
+fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    let head = b"HTTP/1.1 204 \r\nkeep-alive: timeout=2\r\n\r\n";
+    assert!(freed(scene.read(head)));
+    assert!(matches!(scene.connection.idle(scene.now, &mut scene.scratch), Next::Wait));
+    let deadline = after(scene.now, Duration::from_secs(2));
+    assert_eq!(scene.connection.deadline(), Some(deadline));
+    let next = scene.connection.timeout(deadline);
+    assert_eq!(closed(next), Some(CloseReason::IdleExpired));
+}
