@@ -193,7 +193,8 @@ fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Erro
     let (sender, reply) = oneshot::channel();
     let total = pool.config.total_timeout;
     let deadline = total.map(after);
-    let waiter = pool.checkout(Job::new(outgoing, sender, deadline))?;
+    let waiter =
+        pool.checkout(Job::new(outgoing, sender, deadline, pool.config.body_window))?;
     let expiry = match (waiter, total, deadline) {
         (Some(waiter), Some(total), Some(deadline)) => {
             Some(pool.spawn_aside(expire(pool.clone(), waiter, total, deadline)))

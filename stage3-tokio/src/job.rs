@@ -29,21 +29,23 @@ pub(crate) struct Job {
     pub(crate) outgoing: Outgoing,
     /// When the whole call is over, if there is a limit.
     pub(crate) deadline: Option<Instant>,
-    /// The request was sent before, on a connection that turned out to be stale.
-    pub(crate) retried: bool,
-    pub(crate) answer: Answer,
+    /// Which connection it is on, and how it got there.
+    pub(crate) exchange: Exchange,
+    /// How many bytes of its body may wait for the caller.
+    window: usize,
+    answer: Answer,
 }
 
 /// How far the response has got towards the caller.
-pub(crate) enum Answer {
+enum Answer {
     /// Nothing was delivered.
     Awaited(oneshot::Sender<Reply>),
     /// The head is here, and perhaps a first piece; the rest may come in the same read.
     Held { reply: oneshot::Sender<Reply>, head: Head, first: Bytes },
     /// The caller has the response and reads its body.
     Streaming(Sender),
-    /// Delivered to the end, or nobody is left to deliver to.
-    Over,
+    /// Being changed from one to another.
+    Moved,
 }
 
 impl Job {
@@ -51,27 +53,17 @@ impl Job {
         outgoing: Outgoing,
         reply: oneshot::Sender<Reply>,
         deadline: Option<Instant>,
+        window: usize,
     ) -> Box<Self> {
-        Box::new(Job {
-            number: 0,
-            outgoing,
-            deadline,
-            retried: false,
-            answer: Answer::Awaited(reply),
-        })
+        let (exchange, answer) = (Exchange::default(), Answer::Awaited(reply));
+        Box::new(Job { number: 0, outgoing, deadline, exchange, window, answer })
     }
 
-    pub(crate) fn fail(self: Box<Self>, error: Error) {
-        self.answer.fail(error);
-    }
-
-    /// Whether the caller has given up.
+    /// Whether the caller gave up before anything was delivered.
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(&self.answer, Answer::Awaited(reply) if reply.is_closed())
     }
-}
 
-impl Answer {
     /// Whether another piece of the response may be read: `Pending` while the caller's window is
     /// full.
     ///
@@ -79,80 +71,75 @@ impl Answer {
     ///
     /// [`Gone`] if the caller is.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        match self {
-            Answer::Awaited(reply) | Answer::Held { reply, .. } => {
-                match reply.poll_closed(cx) {
-                    Poll::Ready(()) => Poll::Ready(Err(Gone)),
-                    Poll::Pending => Poll::Ready(Ok(())),
-                }
-            }
+        match &mut self.answer {
             Answer::Streaming(sender) => sender.poll_room(cx),
-            Answer::Over => Poll::Ready(Err(Gone)),
+            Answer::Awaited(reply) => match reply.poll_closed(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(Gone)),
+                Poll::Pending => Poll::Ready(Ok(())),
+            },
+            Answer::Held { .. } | Answer::Moved => Poll::Ready(Ok(())),
         }
     }
 
     pub(crate) fn head(&mut self, head: Head) {
-        match mem::replace(self, Answer::Over) {
-            Answer::Awaited(reply) => *self = Answer::Held { reply, head, first: Bytes::new() },
-            other => *self = other,
-        }
+        self.answer = match mem::replace(&mut self.answer, Answer::Moved) {
+            Answer::Awaited(reply) => Answer::Held { reply, head, first: Bytes::new() },
+            other => other,
+        };
     }
 
-    pub(crate) fn data(&mut self, piece: Bytes, exchange: Exchange, window: usize) {
-        match self {
-            Answer::Held { first, .. } if first.is_empty() => *first = piece,
-            _ => {
-                self.deliver(exchange, window);
-                if let Answer::Streaming(sender) = self {
-                    sender.push(piece);
-                }
-            }
+    pub(crate) fn data(&mut self, piece: Bytes) {
+        if let Answer::Held { first, .. } = &mut self.answer
+            && first.is_empty()
+        {
+            *first = piece;
+            return;
+        }
+        self.deliver();
+        if let Answer::Streaming(sender) = &mut self.answer {
+            sender.push(piece);
         }
     }
 
     /// Delivers a head whose body is still to come.
-    pub(crate) fn deliver(&mut self, exchange: Exchange, window: usize) {
-        *self = match mem::replace(self, Answer::Over) {
+    pub(crate) fn deliver(&mut self) {
+        self.answer = match mem::replace(&mut self.answer, Answer::Moved) {
             Answer::Held { reply, head, first } => {
                 let expected = match head.length {
                     BodyLength::Exact(length) => Some(length),
                     BodyLength::Chunked | BodyLength::UntilClose => None,
                 };
-                let (mut sender, body) = body::channel(window, expected, exchange);
+                let (mut sender, body) = body::channel(self.window, expected, self.exchange);
                 sender.push(first);
                 // If the caller is gone, the body is dropped here, and the sender will know.
                 _ = reply.send(Ok(response(head, body)));
                 Answer::Streaming(sender)
             }
             other => other,
-        }
+        };
     }
 
     /// The response is whole.
-    pub(crate) fn finish(
-        mut self,
-        trailers: Option<HeaderMap>,
-        exchange: Exchange,
-        window: usize,
-    ) {
+    pub(crate) fn finish(mut self: Box<Self>, trailers: Option<HeaderMap>) {
         if trailers.is_some() {
-            self.deliver(exchange, window);
+            self.deliver();
         }
-        match self {
+        match self.answer {
             Answer::Held { reply, head, first } => {
-                _ = reply.send(Ok(response(head, Body::whole(first, exchange))));
+                _ = reply.send(Ok(response(head, Body::whole(first, self.exchange))));
             }
             Answer::Streaming(sender) => sender.finish(trailers),
-            Answer::Awaited(_) | Answer::Over => {}
+            Answer::Awaited(_) | Answer::Moved => {}
         }
     }
 
-    /// The response will not become whole. What was delivered before stays.
-    pub(crate) fn fail(self, error: Error) {
-        match self {
-            Answer::Awaited(reply) | Answer::Held { reply, .. } => _ = reply.send(Err(error)),
+    /// The response will not become whole. What came before is delivered first.
+    pub(crate) fn fail(mut self: Box<Self>, error: Error) {
+        self.deliver();
+        match self.answer {
+            Answer::Awaited(reply) => _ = reply.send(Err(error)),
             Answer::Streaming(sender) => sender.fail(error),
-            Answer::Over => {}
+            Answer::Held { .. } | Answer::Moved => {}
         }
     }
 }

@@ -7,7 +7,7 @@
 //! answer, so that they may run on any executor.
 //!
 //! Modules, from the caller to the socket: [`client`] (the handle), [`pool`] (who gets which
-//! connection), [`connection`] (the task, and one HTTP/1.1 connection's life), [`framing`] (bytes
+//! connection), [`serving`] (the task), [`connection`] (one HTTP/1.1 connection's life), [`framing`] (bytes
 //! and messages), [`connect`] and [`resolver`] (from a name to a stream), [`transport`]. [`timer`]
 //! has the one timer of a connection, [`runtime`] the choice of the runtime.
 //!
@@ -33,6 +33,7 @@ mod job;
 mod pool;
 mod resolver;
 mod runtime;
+mod serving;
 mod timer;
 mod transport;
 

@@ -23,11 +23,11 @@ use slab::Slab;
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::{connection, job::Job, runtime};
+use crate::{job::Job, runtime, serving};
 
 /// The pool of one client.
 pub(crate) struct Pool {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     runtime: Handle,
     /// One for each slot.
     tasks: TaskTracker,
@@ -71,7 +71,7 @@ impl Pool {
         let tasks = TaskTracker::new();
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let state = Mutex::new(State::new(&config));
-        Ok(Arc::new(Pool { config, runtime, tasks, state }))
+        Ok(Arc::new(Pool { config: Arc::new(config), runtime, tasks, state }))
     }
 
     /// Gives a request to a connection, or to the queue: then it says where it stands.
@@ -147,7 +147,7 @@ impl Pool {
         if let Some(chain) = then.chain {
             io_model!(spawn, request = chain.ticket, why = "connect chain");
             let slot = Slot { pool: self.clone(), chain, connection: None, live: true };
-            drop(self.tasks.spawn_on(connection::run(slot), &self.runtime));
+            drop(self.tasks.spawn_on(serving::run(slot), &self.runtime));
         }
     }
 
@@ -168,7 +168,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Arc<Config> {
         &self.pool.config
     }
 
@@ -207,12 +207,13 @@ impl Slot {
         self.pool.state().reconnect(reason);
     }
 
-    /// The chain has failed. Its waiter gets the error, if it still waits.
-    pub(crate) fn fail(mut self, error: Error) {
+    /// The chain has failed. It was for a request that is sent `again`, or for a waiter, which
+    /// gets the error if it still waits.
+    pub(crate) fn fail(mut self, again: Option<Box<Job>>, error: Error) {
         self.live = false;
-        let (job, then) = self.pool.state().failed(&self.chain);
+        let (waiter, then) = self.pool.state().failed(&self.chain);
         self.pool.perform(then);
-        if let Some(job) = job {
+        if let Some(job) = again.or(waiter) {
             job.fail(error);
         }
     }
@@ -272,6 +273,8 @@ struct State {
     hungry: BTreeSet<(usize, Ticket, usize)>,
     /// Places with waiters or with connections that do not idle.
     demanding: usize,
+    /// Waiters that no chain was started for, in all: what `max_waiting` limits.
+    unchained: usize,
     /// Slots that are taken.
     slots: usize,
     /// Gives out tickets, and numbers to idle connections.
@@ -333,6 +336,7 @@ impl State {
             idle: BTreeMap::new(),
             hungry: BTreeSet::new(),
             demanding: 0,
+            unchained: 0,
             slots: 0,
             clock: 0,
             closed: false,
@@ -362,7 +366,7 @@ impl State {
         }
         let room = place.slots < self.max_per_origin;
         let slot = self.slots < self.max_total || !self.idle.is_empty();
-        if !(room && slot) && self.stats.waiting >= self.max_waiting {
+        if !(room && slot) && self.unchained >= self.max_waiting {
             self.settle(id);
             return Err(Error::PoolBusy { limit: self.max_waiting });
         }
@@ -431,7 +435,7 @@ impl State {
         // An older waiter may get this connection: then this one is without a chain again.
         let place = &mut self.places[chain.place];
         if place.waiters.contains_key(&chain.ticket) && place.unchained.insert(chain.ticket) {
-            self.stats.waiting += 1;
+            self.unchained += 1;
         }
         self.settle(chain.place);
         self.stats.created
@@ -480,7 +484,7 @@ impl State {
             then.chain = Some(Chain { place: id, origin: place.origin.clone(), ticket });
             self.slots += 1;
             self.stats.connecting += 1;
-            self.stats.waiting -= 1;
+            self.unchained -= 1;
             self.settle(id);
         }
         then
@@ -490,6 +494,7 @@ impl State {
         let place = &mut self.places[waiter.place];
         place.waiters.insert(waiter.ticket, job);
         place.unchained.insert(waiter.ticket);
+        self.unchained += 1;
         self.stats.waiting += 1;
         self.settle(waiter.place);
     }
@@ -498,9 +503,8 @@ impl State {
     fn take_waiter(&mut self, waiter: Waiter) -> Option<Box<Job>> {
         let place = self.places.get_mut(waiter.place)?;
         let job = place.waiters.remove(&waiter.ticket)?;
-        if place.unchained.remove(&waiter.ticket) {
-            self.stats.waiting -= 1;
-        }
+        self.stats.waiting -= 1;
+        self.unchained -= usize::from(place.unchained.remove(&waiter.ticket));
         self.settle(waiter.place);
         Some(job)
     }
@@ -509,8 +513,9 @@ impl State {
         let ids: Vec<usize> = self.by_origin.values().copied().collect();
         let take = |id: usize| {
             let place = &mut self.places[id];
-            self.stats.waiting -= mem::take(&mut place.unchained).len();
+            self.unchained -= mem::take(&mut place.unchained).len();
             let jobs = mem::take(&mut place.waiters);
+            self.stats.waiting -= jobs.len();
             self.settle(id);
             jobs
         };

@@ -17,14 +17,14 @@ const PIPE: usize = 32;
 
 /// An exchange under way, its caller's side, and the peer's side of the pipe.
 struct Scene {
-    end: JoinHandle<(End, Connection<DuplexStream>)>,
+    end: JoinHandle<(Option<CloseReason>, bool, Connection<DuplexStream>)>,
     caller: oneshot::Receiver<Result<Response<Body>, Error>>,
     peer: DuplexStream,
 }
 
 fn start(config: Config, body: &'static str) -> Scene {
     let (stream, peer) = duplex(PIPE);
-    let connection = Connection::new(stream, 1, &config);
+    let connection = Connection::new(stream, 1, Arc::new(config.clone()));
     start_on(connection, peer, config, body)
 }
 
@@ -37,13 +37,13 @@ fn start_on(
     let (reply, caller) = oneshot::channel();
     let request = Request::put("http://h/").body(Full::from(body)).unwrap();
     let deadline = config.total_timeout.map(after);
-    let mut job = Job::new(Outgoing::new(request).unwrap(), reply, deadline);
+    let outgoing = Outgoing::new(request).unwrap();
+    let mut job = Job::new(outgoing, reply, deadline, config.body_window);
     let end = tokio::spawn(async move {
-        let end = connection.exchange(&mut job, &config).await;
-        let exchange = connection.number_of(&job);
-        let told = End { result: Err(Error::ShutDown), close: end.close, stale: end.stale };
-        end.tell(job, exchange, config.body_window);
-        (told, connection)
+        let end = connection.exchange(&mut job).await;
+        let (close, retry) = (end.close, end.retry);
+        end.tell(job);
+        (close, retry, connection)
     });
     Scene { end, caller, peer }
 }
@@ -63,7 +63,7 @@ impl Scene {
     }
 
     async fn closes(self) -> Option<CloseReason> {
-        self.end.await.unwrap().0.close
+        self.end.await.unwrap().0
     }
 }
 
@@ -103,7 +103,7 @@ async fn a_refused_upload_still_gets_its_answer() {
     drop(scene.peer);
     let response = scene.caller.await.unwrap().unwrap();
     assert_eq!(text(response).await.unwrap(), "body");
-    assert_eq!(scene.end.await.unwrap().0.close, Some(CloseReason::PeerAsked));
+    assert_eq!(scene.end.await.unwrap().0, Some(CloseReason::PeerAsked));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn bytes_after_the_end_and_an_end_without_a_response() {
     scene.request("!").await;
     drop(scene.peer);
     assert_eq!(scene.caller.await.unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
-    assert_eq!(scene.end.await.unwrap().0.close, Some(CloseReason::PeerClosed));
+    assert_eq!(scene.end.await.unwrap().0, Some(CloseReason::PeerClosed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,10 +217,10 @@ async fn only_a_reused_connection_is_stale() {
     let mut scene = start(Config::new(), "!");
     scene.request("!").await;
     scene.send("HTTP/1.1 204 No\r\n\r\n").await;
-    let (end, connection) = scene.end.await.unwrap();
-    assert_eq!(end.close, None);
+    let (close, _, connection) = scene.end.await.unwrap();
+    assert_eq!(close, None);
     let mut scene = start_on(connection, scene.peer, Config::new(), "!");
     scene.request("!").await;
     drop(scene.peer);
-    assert!(scene.end.await.unwrap().0.stale);
+    assert!(scene.end.await.unwrap().1, "to be sent again");
 }

@@ -30,7 +30,7 @@ impl Scene {
         let outgoing = Outgoing::new(request.unwrap()).unwrap();
         let (reply, caller) = oneshot::channel();
         self.callers.push(caller);
-        self.state.checkout(Job::new(outgoing, reply, None))
+        self.state.checkout(Job::new(outgoing, reply, None, 1024))
     }
 
     /// A request that must get a slot, whose connection is made, and serves it.
@@ -217,7 +217,7 @@ fn a_full_queue_refuses_and_counts_no_connects() {
     scene.wait("a/1");
     let refused = scene.ask("a/2").err().map(|error| error.kind());
     assert_eq!(refused, Some(ErrorKind::PoolBusy));
-    assert_eq!(scene.state.stats().waiting, 1);
+    assert_eq!(scene.state.stats().waiting, 2);
 }
 
 #[test]
