@@ -16,7 +16,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
-    task::{Context as TaskContext, Poll, Waker},
+    task::{Context as TaskContext, Poll, Waker, ready},
     vec,
 };
 
@@ -28,7 +28,7 @@ use rotor::{EventSet, Response, Scope, Time, Void};
 use crate::{
     bell::Bell,
     event_loop::{Context, Fsm, Reply, Seed},
-    pool::Chain,
+    pool::{Chain, PlaceId},
     resolver,
     serving::Serving,
     timer::{after, earliest, passed, rest},
@@ -61,9 +61,8 @@ pub(crate) enum Step {
 
 impl Race {
     pub(crate) fn new(addresses: Vec<IpAddr>, port: u16, now: Time) -> Self {
-        let mut addresses = interleave(addresses);
-        let untried: Vec<_> =
-            addresses.drain(..).map(|address| SocketAddr::new(address, port)).collect();
+        let addresses = interleave(addresses).into_iter();
+        let untried: Vec<_> = addresses.map(|address| SocketAddr::new(address, port)).collect();
         Race {
             untried: untried.into_iter(),
             next_at: now,
@@ -97,9 +96,10 @@ impl Race {
     }
 
     /// What each address answered, in the order of the attempts.
-    pub(crate) fn into_failures(mut self) -> Arc<[AttemptError]> {
-        self.failures.sort_by_key(|(number, _)| *number);
-        self.failures.into_iter().map(|(_, error)| error).collect()
+    fn take_failures(&mut self) -> Arc<[AttemptError]> {
+        let mut failures = std::mem::take(&mut self.failures);
+        failures.sort_by_key(|(number, _)| *number);
+        failures.into_iter().map(|(_, error)| error).collect()
     }
 }
 
@@ -107,7 +107,7 @@ impl Race {
 
 /// What the machines of one chain share. They live in one thread.
 pub(crate) struct Contest {
-    chain: Chain,
+    place: PlaceId,
     race: Race,
     /// By the number of the attempt. A socket that is gone tells its machine to end.
     entrants: Vec<Entrant>,
@@ -129,7 +129,7 @@ impl Contest {
         loop {
             let step = self.race.step(now);
             let Step::Try(number, address) = step else { return step };
-            io_model!(connect, request = self.chain.ticket, address = %address);
+            io_model!(connect, place = self.place, address = %address);
             let socket = TcpStream::connect(address, nodelay);
             let (socket, failure) = match socket {
                 Ok(socket) => (Some(socket), None),
@@ -177,32 +177,33 @@ impl Contest {
 
 /// The machine of a chain.
 pub(crate) struct Racer {
+    chain: Chain,
     stage: Stage,
-    bell: Arc<Bell>,
-    waker: Waker,
     /// For the whole chain.
     deadline: Time,
+    bell: Arc<Bell>,
+    /// The bell again, as the resolver and the attempts ring it.
+    waker: Waker,
 }
 
 enum Stage {
-    Resolving(Chain, Resolving),
+    Resolving(Resolving),
     Racing(Rc<RefCell<Contest>>),
 }
 
 impl Racer {
-    /// Asks for the addresses. A machine cannot fail or spawn while it is made, so the rest waits
-    /// for the ring that it sends to itself.
+    /// Asks for the addresses. A machine can neither end nor spawn while it is made, so the rest
+    /// waits for the ring that it sends to itself.
     pub(crate) fn create(chain: Chain, scope: &mut Scope<'_, Context>) -> Response<Fsm, Void> {
         io_model!(spawn, request = chain.ticket, why = "chain");
+        io_model!(resolve, request = chain.ticket, name = chain.origin.host());
         let bell = Bell::new(scope.notifier());
         let waker = Waker::from(bell.clone());
         scope.pool.started(chain.place, waker.clone());
         waker.wake_by_ref();
         let deadline = after(scope.now(), scope.config.connect_timeout);
-        io_model!(resolve, request = chain.ticket, name = %chain.origin.host());
-        let resolving = resolver::begin(&*scope.resolver, chain.origin.name());
-        let stage = Stage::Resolving(chain, resolving);
-        rest(Fsm::Racer(Box::new(Racer { stage, bell, waker, deadline })), Some(deadline))
+        let stage = Stage::Resolving(resolver::begin(&*scope.resolver, chain.origin.name()));
+        Box::new(Racer { chain, stage, deadline, bell, waker }).rest(None)
     }
 
     pub(crate) fn woken(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
@@ -212,32 +213,35 @@ impl Racer {
 
     /// The one thing that a racer does, whatever woke it.
     pub(crate) fn step(mut self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
-        let now = scope.now();
-        match self.verdict(scope) {
-            Verdict::GoOn => {}
-            Verdict::Won => return Response::done(),
-            Verdict::Over(error) => return self.give_up(error, scope),
+        if let Stage::Racing(contest) = &self.stage
+            && contest.borrow().won
+        {
+            return Response::done();
         }
-        let contest = match self.contest(now, scope) {
-            Ok(Some(contest)) => contest,
-            Ok(None) => {
-                let deadline = self.deadline;
-                return rest(Fsm::Racer(self), Some(deadline));
-            }
-            Err(error) => return self.give_up(error, scope),
+        let now = scope.now();
+        if passed(Some(self.deadline), now) {
+            let after = scope.config.connect_timeout;
+            return self.fail(Error::Timeout { phase: TimeoutPhase::Connect, after }, scope);
+        }
+        if !scope.pool.is_wanted(self.chain.place, self.chain.ticket) {
+            return self.fail(Error::ShutDown, scope);
+        }
+        let contest = match self.contest(now) {
+            Poll::Ready(Ok(contest)) => contest,
+            Poll::Ready(Err(error)) => return self.fail(error, scope),
+            Poll::Pending => return self.rest(None),
         };
         let step = contest.borrow_mut().step(now, scope.config.tcp_nodelay);
         match step {
             Step::Try(number, _) => {
+                io_model!(spawn, request = self.chain.ticket, why = "attempt");
                 Response::spawn(Fsm::Racer(self), Seed::Attempt(contest, number))
             }
-            Step::Wait(next) => {
-                let deadline = earliest([next, Some(self.deadline)]);
-                rest(Fsm::Racer(self), deadline)
-            }
+            Step::Wait(next) => self.rest(next),
             Step::Lost => {
-                let error = lost(&mut contest.borrow_mut(), now);
-                self.give_up(error, scope)
+                let origin = self.chain.origin.to_string().into();
+                let attempts = contest.borrow_mut().race.take_failures();
+                self.fail(Error::Connect { origin, attempts }, scope)
             }
         }
     }
@@ -254,80 +258,40 @@ impl Racer {
         self.step(scope)
     }
 
-    /// Whether there is anything to go on for.
-    fn verdict(&self, scope: &Scope<'_, Context>) -> Verdict {
-        let (place, ticket) = match &self.stage {
-            Stage::Resolving(chain, _) => (chain.place, chain.ticket),
-            Stage::Racing(contest) => {
-                let contest = contest.borrow();
-                if contest.won {
-                    return Verdict::Won;
-                }
-                (contest.chain.place, contest.chain.ticket)
-            }
-        };
-        if passed(Some(self.deadline), scope.now()) {
-            let after = scope.config.connect_timeout;
-            return Verdict::Over(Error::Timeout { phase: TimeoutPhase::Connect, after });
-        }
-        if !scope.pool.is_wanted(place, ticket) {
-            return Verdict::Over(Error::ShutDown);
-        }
-        Verdict::GoOn
-    }
-
     /// The contest, as soon as there are addresses.
-    fn contest(
-        &mut self,
-        now: Time,
-        scope: &Scope<'_, Context>,
-    ) -> Result<Option<Rc<RefCell<Contest>>>, Error> {
-        let _ = scope;
-        let (chain, resolving) = match &mut self.stage {
-            Stage::Racing(contest) => return Ok(Some(contest.clone())),
-            Stage::Resolving(chain, resolving) => (chain, resolving),
+    fn contest(&mut self, now: Time) -> Poll<Result<Rc<RefCell<Contest>>, Error>> {
+        let resolving = match &mut self.stage {
+            Stage::Racing(contest) => return Poll::Ready(Ok(contest.clone())),
+            Stage::Resolving(resolving) => resolving,
         };
-        let mut context = TaskContext::from_waker(&self.waker);
-        let addresses = match resolver::poll(resolving, &mut context) {
-            Poll::Pending => return Ok(None),
-            Poll::Ready(Ok(addresses)) => addresses,
-            Poll::Ready(Err(error)) => return Err(Error::resolve(chain.origin.host(), error)),
-        };
-        let race = Race::new(addresses, chain.origin.port(), now);
-        let chain =
-            Chain { place: chain.place, origin: chain.origin.clone(), ticket: chain.ticket };
-        let racer = self.waker.clone();
-        let contest = Contest { chain, race, entrants: Vec::new(), racer, won: false };
-        let contest = Rc::new(RefCell::new(contest));
+        let context = &mut TaskContext::from_waker(&self.waker);
+        let origin = &self.chain.origin;
+        let addresses = ready!(resolver::poll(resolving, context))
+            .map_err(|error| Error::resolve(origin.host(), error))?;
+        let contest = Rc::new(RefCell::new(Contest {
+            place: self.chain.place,
+            race: Race::new(addresses, origin.port(), now),
+            entrants: Vec::new(),
+            racer: self.waker.clone(),
+            won: false,
+        }));
         self.stage = Stage::Racing(contest.clone());
-        Ok(Some(contest))
+        Poll::Ready(Ok(contest))
     }
 
-    fn give_up(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
-        let place = match &self.stage {
-            Stage::Resolving(chain, _) => chain.place,
-            Stage::Racing(contest) => {
-                let mut contest = contest.borrow_mut();
-                contest.close();
-                contest.chain.place
-            }
-        };
-        scope.pool.failed(place, error);
+    fn fail(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
+        if let Stage::Racing(contest) = &self.stage {
+            contest.borrow_mut().close();
+        }
+        scope.pool.failed(self.chain.place, error);
         Response::done()
     }
-}
 
-enum Verdict {
-    GoOn,
-    Won,
-    Over(Error),
-}
-
-/// All attempts have failed.
-fn lost(contest: &mut Contest, now: Time) -> Error {
-    let race = std::mem::replace(&mut contest.race, Race::new(Vec::new(), 0, now));
-    let origin = contest.chain.origin.to_string().into();
-    Error::Connect { origin, attempts: race.into_failures() }
+    /// Lies down until an attempt rings, the next is due, or the time is over.
+    fn rest<N>(self: Box<Self>, next: Option<Time>) -> Response<Fsm, N> {
+        let deadline = earliest([next, Some(self.deadline)]);
+        rest(Fsm::Racer(self), deadline)
+    }
 }
 
 // ===== An attempt's machine =====
@@ -350,7 +314,7 @@ impl Attempt {
         let waker = Waker::from(bell.clone());
         {
             let mut contest = contest.borrow_mut();
-            io_model!(register, request = contest.chain.ticket);
+            io_model!(register, place = contest.place);
             let registered = match &contest.entrants[number].socket {
                 Some(socket) => scope.register(socket, interest(), mode()),
                 None => Ok(()),
@@ -385,7 +349,7 @@ impl Attempt {
             return rest(Fsm::Attempt(self), None);
         }
         let Some(socket) = contest.won_by(self.number) else { return Response::done() };
-        let place = contest.chain.place;
+        let place = contest.place;
         drop(contest);
         Serving::begin(socket, events, place, self.bell, scope)
     }
@@ -397,5 +361,56 @@ impl Attempt {
             return Response::done();
         }
         rest(Fsm::Attempt(self), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn race(count: u8) -> Race {
+        let address = |last| IpAddr::from([127, 0, 0, last]);
+        Race::new((1..=count).map(address).collect(), 80, Time::zero())
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], 80))
+    }
+
+    fn refused() -> io::Error {
+        io::ErrorKind::ConnectionRefused.into()
+    }
+
+    #[test]
+    fn the_next_address_is_tried_after_the_delay() {
+        let mut race = race(2);
+        let (start, second) = (Time::zero(), after(Time::zero(), ATTEMPT_DELAY));
+        assert_eq!(race.step(start), Step::Try(0, address(1)));
+        assert_eq!(race.step(start), Step::Wait(Some(second)));
+        assert_eq!(race.step(second), Step::Try(1, address(2)));
+        assert_eq!(race.step(second), Step::Wait(None));
+    }
+
+    #[test]
+    fn the_next_address_is_tried_at_once_when_one_has_failed() {
+        let mut race = race(3);
+        let start = Time::zero();
+        race.step(start);
+        race.failed(0, address(1), refused());
+        assert_eq!(race.step(start), Step::Try(1, address(2)));
+        assert_eq!(race.step(start), Step::Wait(Some(after(start, ATTEMPT_DELAY))));
+    }
+
+    #[test]
+    fn a_lost_race_names_each_address_in_the_order_of_the_attempts() {
+        let mut race = race(2);
+        race.step(Time::zero());
+        race.step(after(Time::zero(), ATTEMPT_DELAY));
+        race.failed(1, address(2), refused());
+        race.failed(0, address(1), refused());
+        assert_eq!(race.step(Time::zero()), Step::Lost);
+        let failures = race.take_failures();
+        let order: Vec<_> = failures.iter().map(|failure| failure.address).collect();
+        assert_eq!(order, [address(1), address(2)]);
     }
 }

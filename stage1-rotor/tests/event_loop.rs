@@ -5,7 +5,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use client_core::{Config, Error, Name, Resolve, Resolving, TimeoutPhase};
+use client_core::{CloseReason, Config, Error, Name, Resolve, Resolving, TimeoutPhase};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage1_rotor::Client;
@@ -13,7 +13,7 @@ use testbed::{
     Server,
     dead_ends::Refusing,
     reply::ok,
-    run::{block_on, eventually, fd_count, thread_names},
+    run::{block_on, eventually},
 };
 
 fn get(url: &str) -> Request<Full<Bytes>> {
@@ -117,4 +117,76 @@ fn names_are_resolved_off_the_loop() {
     let server = echo_server();
     let client = Client::new(Config::new()).unwrap();
     assert!(block_on(fetch(&client, &server.url_as("localhost", "/a"))).is_ok());
+}
+
+#[test]
+fn the_most_connections_that_a_client_may_have_are_no_more_than_it_has() {
+    let server = echo_server();
+    let client = Client::new(Config::new().max_total(1)).unwrap();
+    let urls = [server.url("/a"), server.url_as("localhost", "/b")];
+    block_on(async {
+        for url in urls.iter().cycle().take(10) {
+            assert!(fetch(&client, url).await.is_ok());
+        }
+    });
+    assert_eq!(client.stats().closed(CloseReason::Evicted), 9);
+    assert_eq!(server.finish().most_open, 1);
+}
+
+#[test]
+fn a_call_that_is_dropped_closes_its_connection() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.wait_closed()
+    });
+    let client = Client::new(Config::new()).unwrap();
+    block_on(async {
+        let mut call = Box::pin(client.request(get(&server.url("/"))));
+        let mut seen = Box::pin(server.until("a request", |log| log.received == 1));
+        futures::future::select(&mut call, &mut seen).await;
+    });
+    server.wait_closed(1);
+    eventually("the pool has counted it", || {
+        client.stats().closed(CloseReason::Cancelled) == 1
+    });
+}
+
+#[test]
+fn an_idle_connection_that_dies_is_noticed_without_a_request() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(ok("a"))?;
+        conn.wait("close")
+    });
+    let client = Client::new(Config::new()).unwrap();
+    block_on(fetch(&client, &server.url("/"))).unwrap();
+    assert_eq!(client.stats().idle, 1);
+    server.open("close");
+    eventually("the pool has noticed", || {
+        client.stats().closed(CloseReason::PeerClosed) == 1 && client.stats().open == 0
+    });
+}
+
+#[test]
+fn an_idle_connection_expires() {
+    let server = echo_server();
+    let config = Config::new().idle_timeout(Duration::from_millis(20));
+    let client = Client::new(config).unwrap();
+    block_on(fetch(&client, &server.url("/"))).unwrap();
+    server.wait_closed(1);
+    eventually("the pool has counted it", || {
+        client.stats().closed(CloseReason::IdleExpired) == 1
+    });
+}
+
+#[test]
+fn a_large_body_passes_through_a_small_window() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(ok(vec![b'x'; 3 << 20]))?;
+        conn.wait_closed()
+    });
+    let client = Client::new(Config::new().body_window(1024)).unwrap();
+    let (body, _) = block_on(fetch(&client, &server.url("/"))).unwrap();
+    assert_eq!(body.len(), 3 << 20);
 }
