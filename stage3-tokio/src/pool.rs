@@ -129,8 +129,10 @@ impl Pool {
     /// A task of ours panicked, or its runtime was shut down under it: nobody may wait any more.
     fn abandon(&self) {
         self.close();
-        let jobs = self.state().take_all_waiters();
-        drop(jobs);
+        let queue = self.state().queue();
+        for waiter in queue {
+            drop(self.forget(waiter));
+        }
     }
 
     fn perform(self: &Arc<Self>, then: Then) {
@@ -509,17 +511,12 @@ impl State {
         Some(job)
     }
 
-    fn take_all_waiters(&mut self) -> Vec<BTreeMap<Ticket, Box<Job>>> {
-        let ids: Vec<usize> = self.by_origin.values().copied().collect();
-        let take = |id: usize| {
-            let place = &mut self.places[id];
-            self.unchained -= mem::take(&mut place.unchained).len();
-            let jobs = mem::take(&mut place.waiters);
-            self.stats.waiting -= jobs.len();
-            self.settle(id);
-            jobs
-        };
-        ids.into_iter().map(take).collect()
+    fn queue(&self) -> Vec<Waiter> {
+        let mut queue = Vec::new();
+        for (place, found) in &self.places {
+            queue.extend(found.waiters.keys().map(|ticket| Waiter { place, ticket: *ticket }));
+        }
+        queue
     }
 
     fn place_of(&mut self, origin: &Origin) -> usize {
