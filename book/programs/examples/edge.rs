@@ -52,8 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     while response.len() < whole {
-        // A real loop would wait without a limit, and this line would be its last.
-        poll.poll(&mut events, Some(Duration::from_millis(300)))?;
+        // The server may take its time to begin. After that a real loop would wait without a limit
+        // too, and this line would be its last.
+        let limit = (!response.is_empty()).then_some(Duration::from_millis(300));
+        poll.poll(&mut events, limit)?;
         if events.is_empty() {
             println!("no event, {} of {whole} bytes read: this loop hangs", response.len());
             let n = socket.read(&mut [0; 16])?;
