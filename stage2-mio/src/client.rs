@@ -77,12 +77,8 @@ impl Client {
     /// [`Error::InvalidRequest`] for limits with which no request could be answered, [`Error::Io`]
     /// if the system refuses the event queue or the thread.
     pub fn new(config: Config) -> Result<Self, Error> {
-        config.check()?;
-        let config = Arc::new(config);
-        let event_loop = EventLoop::new(config.clone())
-            .map_err(|error| Error::io("making the event loop", error))?;
-        let shared = event_loop.shared();
-        let guard = EndGuard(shared.clone());
+        let (client, event_loop) = Client::with_loop(config)?;
+        let guard = EndGuard(event_loop.shared());
         io_model!(spawn, why = "event loop");
         thread::Builder::new()
             .name("stage2-mio".into())
@@ -92,7 +88,17 @@ impl Client {
                 event_loop.run();
             })
             .map_err(|error| Error::io("starting the event loop's thread", error))?;
-        Ok(Client { handle: Arc::new(Handle { shared, config }) })
+        Ok(client)
+    }
+
+    /// A client and its loop, which somebody has to run.
+    pub(crate) fn with_loop(config: Config) -> Result<(Self, EventLoop), Error> {
+        config.check()?;
+        let config = Arc::new(config);
+        let event_loop = EventLoop::new(config.clone())
+            .map_err(|error| Error::io("making the event loop", error))?;
+        let shared = event_loop.shared();
+        Ok((Client { handle: Arc::new(Handle { shared, config }) }, event_loop))
     }
 
     /// Sends a request. Nothing happens before the future is first polled.

@@ -54,6 +54,12 @@ pub(crate) struct EventLoop {
     closing: bool,
 }
 
+/// What one turn has to serve; kept from turn to turn, so that it is not made anew.
+pub(crate) struct Batch {
+    events: Events,
+    messages: Vec<Message>,
+}
+
 pub(crate) struct Slot {
     pub(crate) owner: Owner,
     /// The entry for its deadline.
@@ -108,10 +114,9 @@ impl EventLoop {
 
     /// Turns until the client is closed and its last exchange is over.
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut messages = Vec::new();
+        let mut batch = Batch::new();
         while !self.is_over() {
-            if let Err(error) = self.turn(&mut events, &mut messages) {
+            if let Err(error) = self.turn(&mut batch, || false) {
                 // Without its queue of events the loop is blind; its end tells every caller.
                 tracing::error!(%error, "the event queue failed");
                 return;
@@ -119,10 +124,20 @@ impl EventLoop {
         }
     }
 
-    fn turn(&mut self, events: &mut Events, messages: &mut Vec<Message>) -> io::Result<()> {
-        self.sleep(events)?;
+    /// Sleeps until something happens, and serves it. `busy` is asked last, after the loop has said
+    /// that it wants to sleep: whether its thread has something else to do.
+    ///
+    /// # Errors
+    ///
+    /// The event queue's. The loop has then seen nothing, and will not.
+    pub(crate) fn turn(
+        &mut self,
+        batch: &mut Batch,
+        busy: impl Fn() -> bool,
+    ) -> io::Result<()> {
+        self.sleep(&mut batch.events, busy)?;
         self.now = Instant::now();
-        for event in events.iter().filter(|event| event.token() != INBOX) {
+        for event in batch.events.iter().filter(|event| event.token() != INBOX) {
             self.event(event);
             self.settle();
         }
@@ -130,8 +145,8 @@ impl EventLoop {
             self.wake(key);
             self.settle();
         }
-        self.shared.inbox.take(messages);
-        for message in messages.drain(..) {
+        self.shared.inbox.take(&mut batch.messages);
+        for message in batch.messages.drain(..) {
             self.message(message);
             self.settle();
         }
@@ -148,8 +163,8 @@ impl EventLoop {
     }
 
     /// Waits for events, unless there is something to do.
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let idle = self.shared.inbox.may_sleep() && self.again.is_empty();
+    fn sleep(&mut self, events: &mut Events, busy: impl Fn() -> bool) -> io::Result<()> {
+        let idle = self.shared.inbox.may_sleep() && self.again.is_empty() && !busy();
         let until = if idle { self.timers.next() } else { Some(self.now) };
         let timeout = until.map(|at| at.saturating_duration_since(Instant::now()));
         let result = self.poll.poll(events, timeout);
@@ -164,7 +179,7 @@ impl EventLoop {
     }
 
     /// Whether nothing is left to do, and nothing can come any more.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.closing
             && self.slots.is_empty()
             && !self.pool.has_waiters()
@@ -472,6 +487,12 @@ impl EventLoop {
         io_model!(deregister);
         // It fails only for a socket that is not watched, which is what is wanted.
         let _ = self.poll.registry().deregister(socket);
+    }
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Batch { events: Events::with_capacity(EVENTS), messages: Vec::new() }
     }
 }
 

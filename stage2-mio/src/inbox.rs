@@ -46,10 +46,15 @@ impl<M, A: Alarm> Inbox<M, A> {
         }
         state.queue.push(message);
         drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes the loop, if it sleeps.
+    pub(crate) fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel) {
             self.alarm.ring();
         }
-        Ok(())
     }
 
     /// Whether the loop may sleep. From here on a message wakes it.

@@ -11,7 +11,7 @@
 //! 5. `connection`: writes the request, reads the response (`framing`), and answers the call;
 //! 6. `pool` again: the connection becomes idle, or serves the next.
 //!
-//! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
+//! `driver` runs the loop on the caller's own thread instead of one of its own. `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
 //! callers and loop both know; `sync` is what a model checker replaces.
 
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ mod call;
 mod client;
 mod connect;
 mod connection;
+mod driver;
 mod event_loop;
 mod framing;
 mod inbox;
@@ -35,3 +36,4 @@ pub use client::{Client, ResponseFuture};
 pub use client_core::{
     Body, CloseReason, Config, Error, ErrorKind, Exchange, PoolStats, TimeoutPhase,
 };
+pub use driver::Driver;

@@ -1,6 +1,7 @@
 //! What callers and the loop both know.
 
 use std::{
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -131,6 +132,17 @@ impl Shared {
         }
     }
 
+    /// The loop has ended: nobody is to wait for it any more.
+    pub(crate) fn end(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.inbox.end();
+        let mut end = lock(&self.end);
+        end.reached = true;
+        let wakers = mem::take(&mut end.wakers);
+        drop(end);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Waits for the loop's end.
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
         let mut end = lock(&self.end);
@@ -151,13 +163,7 @@ impl Shared {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        self.0.closing.store(true, Ordering::Release);
-        self.0.inbox.end();
-        let mut end = lock(&self.0.end);
-        end.reached = true;
-        let wakers = std::mem::take(&mut end.wakers);
-        drop(end);
-        wakers.into_iter().for_each(Waker::wake);
+        self.0.end();
     }
 }
 
