@@ -13,7 +13,7 @@ fn server() -> Server {
     Server::start(|conn| {
         loop {
             conn.request()?;
-            conn.send(&reply::ok("hello"))?;
+            conn.send(reply::ok("hello"))?;
         }
     })
 }
