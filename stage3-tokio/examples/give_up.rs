@@ -45,7 +45,7 @@ async fn give_up(lesson: &Lesson) -> Result<(), Failure> {
 
     let mut call = start(lesson::SILENT);
     let _ = poll!(&mut call);
-    until("the exchange", || client.stats().in_use == 1)?;
+    lesson.until_received(lesson::SILENT)?;
     let mut waiter = start("/quotes/7");
     let _ = poll!(&mut waiter);
     until("the waiter", || client.stats().waiting == 1)?;

@@ -38,6 +38,9 @@ pub const BIG_MIB: usize = api::BIG_MIB;
 /// A path whose request is never answered.
 pub const SILENT: &str = api::SILENT;
 
+/// Ample for a request to arrive anywhere.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// Prints a line on standard output, as `println!` does, without its panic on a closed pipe.
 #[macro_export]
 macro_rules! say {
@@ -138,6 +141,22 @@ impl Lesson {
     /// Says how far the program has come, once a second.
     pub fn progress(&self, what: &'static str, all: usize) -> Progress {
         Progress::start(self.program, what, all)
+    }
+
+    /// Waits until the server has received a request for this path. One that is not our own cannot
+    /// be asked, and is given a moment instead.
+    ///
+    /// # Errors
+    ///
+    /// As [`until`].
+    pub fn until_received(&self, path: &str) -> Result<(), Failure> {
+        let Some(server) = &self.server else {
+            thread::sleep(MOMENT);
+            return Ok(());
+        };
+        until("the request", || {
+            server.look(|log| log.requests.iter().any(|request| request.target() == path))
+        })
     }
 
     /// How far the server has come with sending [`BIG`].
