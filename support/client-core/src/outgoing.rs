@@ -1,8 +1,8 @@
 //! A request as the bytes that go out (RFC 9112 sections 3 and 5).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, request::Parts,
 };
 use http_body_util::Full;
 
@@ -102,26 +102,38 @@ fn check(parts: &Parts, body: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Request line, with the target in origin form (RFC 9112 section 3.2.1), and fields.
 fn encode_head(parts: &Parts, origin: &Origin, body: usize) -> Bytes {
-    let fields: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
-    let mut out = BytesMut::with_capacity(128 + parts.uri.path().len() * 2 + fields);
-    out.put_slice(parts.method.as_str().as_bytes());
-    out.put_slice(b" ");
-    put_target(&mut out, &parts.uri);
-    out.put_slice(b" HTTP/1.1\r\n");
-    if !parts.headers.contains_key(header::HOST) {
-        put_field(&mut out, &header::HOST, origin.authority().as_str().as_bytes());
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let slash = if target.starts_with('/') { "" } else { "/" }; // `http://host?query`
+    let host = (!parts.headers.contains_key(header::HOST)).then(|| origin.authority().as_str());
+    let length = (body > 0 || wants_length(parts)).then(|| body.to_string());
+    let fields = || parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
+
+    // Exactly as much as it takes: `Bytes` keeps such a buffer without another allocation.
+    let method = parts.method.as_str();
+    let line = method.len() + 1 + slash.len() + target.len() + " HTTP/1.1\r\n".len();
+    let size = |name: &HeaderName, value: usize| name.as_str().len() + value + ": \r\n".len();
+    let told = host.map_or(0, |host| size(&header::HOST, host.len()))
+        + length.as_ref().map_or(0, |length| size(&header::CONTENT_LENGTH, length.len()));
+    let given: usize = fields().map(|(name, value)| size(name, value.len())).sum();
+    let mut out = Vec::with_capacity(line + told + given + 2);
+
+    for part in [method, " ", slash, target, " HTTP/1.1\r\n"] {
+        out.put_slice(part.as_bytes());
     }
-    for (name, value) in &parts.headers {
-        if name != header::CONTENT_LENGTH {
-            put_field(&mut out, name, value.as_bytes());
-        }
+    if let Some(host) = host {
+        put_field(&mut out, &header::HOST, host.as_bytes());
     }
-    if body > 0 || wants_length(parts) {
-        put_field(&mut out, &header::CONTENT_LENGTH, body.to_string().as_bytes());
+    for (name, value) in fields() {
+        put_field(&mut out, name, value.as_bytes());
+    }
+    if let Some(length) = length {
+        put_field(&mut out, &header::CONTENT_LENGTH, length.as_bytes());
     }
     out.put_slice(b"\r\n");
-    out.freeze()
+    debug_assert_eq!(out.len(), out.capacity());
+    Bytes::from(out)
 }
 
 /// Whether an empty body is announced too: by methods that define a meaning for one (RFC 9110
@@ -131,16 +143,7 @@ fn wants_length(parts: &Parts) -> bool {
         || parts.headers.contains_key(header::CONTENT_LENGTH)
 }
 
-/// The request target in origin form (RFC 9112 section 3.2.1).
-fn put_target(out: &mut BytesMut, uri: &Uri) {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    if !target.starts_with('/') {
-        out.put_slice(b"/"); // `http://host?query` has an empty path
-    }
-    out.put_slice(target.as_bytes());
-}
-
-fn put_field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+fn put_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.put_slice(name.as_str().as_bytes());
     out.put_slice(b": ");
     out.put_slice(value);

@@ -21,6 +21,8 @@ pub struct KeepAlive {
     pub max: Option<u64>,
 }
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 /// A head, parsed and not yet interpreted.
 pub(super) struct Parsed {
     pub(super) status: StatusCode,
@@ -111,7 +113,7 @@ fn to_map(block: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, E
         let bad = |_| Error::protocol(format!("malformed field {}", field.name));
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Error::protocol("malformed field name"))?;
-        let value = if field.value.contains(&b'\n') {
+        let value = if memchr::memchr(b'\n', field.value).is_some() {
             HeaderValue::from_bytes(&unfold(field.value)).map_err(bad)?
         } else {
             HeaderValue::from_maybe_shared(block.slice_ref(field.value)).map_err(bad)?
@@ -200,7 +202,7 @@ impl Parsed {
 
     fn keep_alive_field(&self) -> KeepAlive {
         let mut told = KeepAlive::default();
-        for token in tokens(self.headers.get_all("keep-alive").iter()) {
+        for token in tokens(self.headers.get_all(KEEP_ALIVE).iter()) {
             let Some((name, value)) = token.split_once('=') else { continue };
             let Ok(number) = value.trim().parse() else { continue };
             match name.trim().to_ascii_lowercase().as_str() {
