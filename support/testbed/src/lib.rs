@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod conformance;
 pub mod dead_ends;
 pub mod gate;
 pub mod lesson;

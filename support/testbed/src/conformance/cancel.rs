@@ -1,0 +1,180 @@
+//! Dropping a call, in each of its phases: nothing leaks, and no dirty connection serves again.
+
+use client_core::{ApiClient, CloseReason, Config, Name, Resolve, Resolving};
+use http_body_util::BodyExt;
+
+use super::{begin, client, client_of_one, expect, get, send, wait_closed};
+use crate::{Gate, Server, reply, run::block_on, run::eventually};
+
+/// A server that answers `/hold` when the step is opened, everything else at once.
+fn server() -> Server {
+    Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            if request.target() == "/hold" {
+                conn.wait("answer")?;
+            }
+            conn.send(reply::ok(request.target()))?;
+        }
+        Ok(())
+    })
+}
+
+/// While it waits for a connection.
+pub fn a_call_that_waits_leaves_the_queue<C: ApiClient>() {
+    let server = server();
+    let client = client_of_one::<C>();
+    let mut first = Box::pin(client.request(get(&server.url("/hold"))));
+    begin(&mut first);
+    server.wait_requests(1);
+    let mut second = Box::pin(client.request(get(&server.url("/second"))));
+    begin(&mut second);
+    eventually("a waiter", || client.stats().waiting == 1);
+    drop(second);
+    eventually("an empty queue", || client.stats().waiting == 0);
+    server.open("answer");
+    block_on(async { first.await.unwrap().into_body().collect().await }).unwrap();
+    expect(&client, get(&server.url("/third")));
+    assert_eq!(server.log().targets(), ["/hold", "/third"]);
+    assert_eq!(client.stats().created, 1);
+}
+
+/// While its name is being resolved: the connection is made all the same, and becomes idle.
+pub fn a_call_that_resolves_leaves_its_connection_to_others<C: ApiClient>() {
+    #[derive(Clone)]
+    struct Gated(Gate);
+    impl Resolve for Gated {
+        fn resolve(&self, _: Name) -> Resolving {
+            let gate = self.0.clone();
+            Box::pin(async move {
+                gate.await;
+                Ok(vec![[127, 0, 0, 1].into()])
+            })
+        }
+    }
+    let (server, gate) = (server(), Gate::new());
+    let client = client::<C>(Config::new().resolver(Gated(gate.clone())));
+    let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));
+    begin(&mut call);
+    eventually("a chain", || client.stats().connecting == 1);
+    drop(call);
+    eventually("no waiter", || client.stats().waiting == 0);
+    gate.open();
+    eventually("an idle connection", || client.stats().idle == 1);
+    expect(&client, get(&server.url_as("gated.invalid", "/next")));
+    assert_eq!((server.log().targets(), client.stats().created), (vec!["/next"], 1));
+}
+
+/// While its request is being written.
+pub fn a_call_that_writes_closes_its_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.read_exact(1000)?;
+        conn.open("begun");
+        conn.wait("cancelled")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let mut call = Box::pin(client.request(send("PUT", &server.url("/"), vec![0; 32 << 20])));
+    begin(&mut call);
+    server.wait_open("begun");
+    drop(call);
+    wait_closed(&client, CloseReason::Cancelled, 1);
+    server.open("cancelled");
+    server.wait_closed(1);
+    assert_eq!(client.stats().open, 0);
+}
+
+/// While it waits for the response's head: a late response must not reach the next caller.
+pub fn a_call_that_waits_for_the_head_closes_its_connection<C: ApiClient>() {
+    let server = server();
+    let client = client_of_one::<C>();
+    let mut call = Box::pin(client.request(get(&server.url("/hold"))));
+    begin(&mut call);
+    server.wait_requests(1);
+    drop(call);
+    wait_closed(&client, CloseReason::Cancelled, 1);
+    server.open("answer");
+    let got = expect(&client, get(&server.url("/next")));
+    assert_eq!((&got.body[..], got.exchange.connection), (&b"/next"[..], 2));
+}
+
+/// In the middle of its body.
+pub fn a_body_that_is_dropped_closes_its_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let mut body = block_on(client.request(get(&server.url("/")))).unwrap().into_body();
+    block_on(body.frame()).expect("a frame").expect("half of the body");
+    drop(body);
+    wait_closed(&client, CloseReason::BodyDropped, 1);
+    server.wait_closed(1);
+}
+
+/// Dropped unread, though all of it is here: the connection is as good as new.
+pub fn a_body_that_is_here_may_be_dropped_unread<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    drop(block_on(client.request(get(&server.url("/a")))).unwrap());
+    eventually("an idle connection", || client.stats().idle == 1);
+    assert!(expect(&client, get(&server.url("/b"))).exchange.reused);
+    assert_eq!(client.stats().closed_in_all(), 0);
+}
+
+/// A response that nobody took from its future is dropped with it.
+pub fn a_response_that_nobody_takes_leaks_nothing<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let mut call = Box::pin(client.request(get(&server.url("/a"))));
+    begin(&mut call);
+    eventually("the response", || client.stats().idle == 1);
+    drop(call);
+    assert!(expect(&client, get(&server.url("/b"))).exchange.reused);
+}
+
+/// Many calls at once, half of which are dropped at all moments: the rest come whole, each to its
+/// caller, and nothing is left over.
+pub fn a_storm_of_cancelled_calls_leaks_nothing<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            conn.send(reply::chunked(&["got ", request.target()], &[]))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(4));
+    block_on(async {
+        let calls = (0..200).map(|n| {
+            let (client, path) = (client.clone(), format!("/{n}"));
+            let request = get(&server.url(&path));
+            async move {
+                if n % 2 == 0 {
+                    let got = super::fetch(&client, request).await.expect("a whole response");
+                    assert_eq!(got.body, format!("got {path}").as_bytes());
+                } else {
+                    let mut call = Box::pin(client.request(request));
+                    let polls = n % 5;
+                    let mut seen = 0;
+                    // Dropped after some polls, wherever the call is by then.
+                    std::future::poll_fn(|cx| {
+                        seen += 1;
+                        if seen > polls || call.as_mut().poll(cx).is_ready() {
+                            return std::task::Poll::Ready(());
+                        }
+                        cx.waker().wake_by_ref();
+                        std::task::Poll::Pending
+                    })
+                    .await;
+                }
+            }
+        });
+        futures::future::join_all(calls).await;
+    });
+    eventually("a pool at rest", || {
+        let stats = client.stats();
+        (stats.in_use, stats.waiting, stats.connecting) == (0, 0, 0)
+    });
+    let stats = client.stats();
+    assert_eq!(stats.created - stats.closed_in_all(), stats.open as u64);
+    expect(&client, get(&server.url("/last")));
+}

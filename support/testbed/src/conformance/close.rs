@@ -1,0 +1,134 @@
+//! The end of a client: in order, and without leaving anybody waiting.
+
+use client_core::{ApiClient, CloseReason, Config, ErrorKind};
+use http_body_util::BodyExt;
+
+use super::{begin, client, client_of_one, expect, expect_error, get};
+use crate::{Server, reply, run::block_on, run::eventually};
+
+fn server() -> Server {
+    Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            if request.target() == "/hold" {
+                conn.wait("answer")?;
+            }
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Idle connections are closed at once.
+pub fn close_closes_idle_connections<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    block_on(client.close());
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.closed(CloseReason::ClientClosed)), (0, 1));
+    server.wait_closed(1);
+}
+
+/// It does not depend on being polled.
+pub fn close_takes_effect_without_being_polled<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    drop(client.close());
+    server.wait_closed(1);
+    assert_eq!(expect_error(&client, get(&server.url("/"))).kind(), ErrorKind::ShutDown);
+}
+
+/// Later requests are refused by type, through every clone.
+pub fn after_close_requests_are_refused<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let clone = client.clone();
+    block_on(client.close());
+    for client in [client, clone] {
+        assert_eq!(expect_error(&client, get(&server.url("/"))).kind(), ErrorKind::ShutDown);
+    }
+    assert_eq!(server.log().accepted, 0);
+}
+
+/// What is accepted is finished: an exchange, and a waiter behind it.
+pub fn close_lets_accepted_calls_finish<C: ApiClient>() {
+    let server = server();
+    let client = client_of_one::<C>();
+    let mut calls = [get(&server.url("/hold")), get(&server.url("/"))]
+        .map(|request| Box::pin(client.request(request)));
+    begin(&mut calls[0]);
+    server.wait_requests(1);
+    begin(&mut calls[1]);
+    eventually("a waiter", || client.stats().waiting == 1);
+    let mut closed = Box::pin(client.close());
+    begin(&mut closed);
+    server.open("answer");
+    for call in calls {
+        let response = block_on(call).expect("an accepted call finishes");
+        block_on(response.into_body().collect()).expect("a whole body");
+    }
+    block_on(closed);
+    assert_eq!(client.stats().open, 0);
+}
+
+/// Several may wait for it, and more than once.
+pub fn close_may_be_called_many_times<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    let closes: Vec<_> = (0..4).map(|_| client.close()).collect();
+    block_on(futures::future::join_all(closes));
+    block_on(client.close());
+}
+
+/// A body that is still held goes on after close, and after the last handle.
+pub fn a_body_outlives_the_last_handle<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")?;
+        conn.wait("the handle is gone")?;
+        conn.send("body")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let response = block_on(client.request(get(&server.url("/")))).unwrap();
+    drop(client);
+    server.open("the handle is gone");
+    let body = block_on(response.into_body().collect()).expect("a whole body").to_bytes();
+    assert_eq!(&body[..], b"body");
+    server.wait_closed(1);
+}
+
+/// The same for a call that was accepted.
+pub fn a_call_outlives_the_last_handle<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let mut call = Box::pin(client.request(get(&server.url("/hold"))));
+    begin(&mut call);
+    drop(client);
+    server.wait_requests(1);
+    server.open("answer");
+    assert_eq!(block_on(call).expect("an accepted call finishes").status(), 200);
+}
+
+/// Dropping the last handle closes idle connections; a clone keeps them.
+pub fn the_last_handle_closes_idle_connections<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    let clone = client.clone();
+    drop(client);
+    assert!(expect(&clone, get(&server.url("/"))).exchange.reused);
+    drop(clone);
+    server.wait_closed(1);
+}
+
+/// A future that was made before the end, and polled after it, is refused.
+pub fn a_call_that_is_polled_after_close_is_refused<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let call = client.request(get(&server.url("/")));
+    block_on(client.close());
+    assert_eq!(block_on(call).expect_err("too late").kind(), ErrorKind::ShutDown);
+}

@@ -1,0 +1,232 @@
+//! What comes in: where a response ends, however its bytes arrive (RFC 9112 sections 6 and 7).
+
+use client_core::{ApiClient, Config, ErrorKind};
+use http::Version;
+
+use super::{client, client_of_one, expect, expect_error, get, send};
+use crate::{Server, reply};
+
+/// A server that sends these bytes once to each connection, then closes it.
+fn once(bytes: impl Into<Vec<u8>>) -> Server {
+    let bytes = bytes.into();
+    Server::start(move |conn| {
+        conn.request()?;
+        conn.send(&bytes)?;
+        conn.half_close()?;
+        conn.wait_closed()
+    })
+}
+
+/// A server that sends these bytes for every request of a connection.
+fn always(bytes: impl Into<Vec<u8>>) -> Server {
+    let bytes = bytes.into();
+    Server::start(move |conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// RFC 9112 section 6.2.
+pub fn a_content_length_ends_a_body<C: ApiClient>() {
+    let server = always(reply::respond(201, &[("x-a", "b")], "hello"));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!((got.status.as_u16(), got.version), (201, Version::HTTP_11));
+    assert_eq!((&got.body[..], &got.headers["x-a"]), (&b"hello"[..], &"b".parse().unwrap()));
+}
+
+/// A length of zero is a body too, and the connection stays.
+pub fn an_empty_body_leaves_the_connection_usable<C: ApiClient>() {
+    let server = always(reply::ok(""));
+    let client = client::<C>(Config::new());
+    assert!(expect(&client, get(&server.url("/"))).body.is_empty());
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 7.1.
+pub fn chunks_are_put_together<C: ApiClient>() {
+    let server = always(reply::chunked(&["hel", "lo ", "world"], &[]));
+    let client = client::<C>(Config::new());
+    assert_eq!(&expect(&client, get(&server.url("/"))).body[..], b"hello world");
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 7.1.2.
+pub fn trailers_come_after_the_body<C: ApiClient>() {
+    let server = always(reply::chunked(&["x"], &[("x-sum", "1"), ("x-more", "2")]));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    let trailers = got.trailers.expect("trailers");
+    assert_eq!((trailers.len(), &trailers["x-sum"]), (2, &"1".parse().unwrap()));
+}
+
+/// RFC 9112 section 7.1.1: extensions mean nothing to a client that does not know them.
+pub fn chunk_extensions_are_skipped<C: ApiClient>() {
+    let body = "5;a=1;b=\"two\"\r\nhello\r\n0;last\r\n\r\n";
+    let server = always(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+    assert_eq!(&expect(&client::<C>(Config::new()), get(&server.url("/"))).body[..], b"hello");
+}
+
+/// RFC 9112 section 6.3, item 8: with nothing else, the connection's end is the body's.
+pub fn the_close_ends_a_body_without_length<C: ApiClient>() {
+    let server = once("HTTP/1.1 200 OK\r\n\r\nall of it");
+    let client = client::<C>(Config::new());
+    assert_eq!(&expect(&client, get(&server.url("/"))).body[..], b"all of it");
+    assert_eq!(client.stats().open, 0);
+}
+
+/// RFC 9112 section 6.3, item 1: whatever its fields say.
+pub fn a_response_to_head_has_no_body<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    let client = client::<C>(Config::new());
+    let got = expect(&client, send("HEAD", &server.url("/"), ""));
+    assert_eq!((got.body.len(), &got.headers["content-length"]), (0, &"1000".parse().unwrap()));
+    assert!(expect(&client, send("HEAD", &server.url("/"), "")).exchange.reused);
+}
+
+/// RFC 9112 section 6.3, item 1.
+pub fn a_204_and_a_304_have_no_body<C: ApiClient>() {
+    for head in ["204 No Content\r\n", "304 Not Modified\r\nContent-Length: 1000\r\n"] {
+        let server = always(format!("HTTP/1.1 {head}\r\n"));
+        let client = client::<C>(Config::new());
+        assert!(expect(&client, get(&server.url("/"))).body.is_empty(), "{head}");
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{head}");
+    }
+}
+
+/// RFC 9110 section 15.2: any number of 1xx may come before the response.
+pub fn informational_responses_are_skipped<C: ApiClient>() {
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let all = format!(
+        "HTTP/1.1 100 Continue\r\n\r\n{early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    );
+    let server = always(all);
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!((got.status.as_u16(), got.headers.contains_key("link")), (200, false));
+}
+
+/// RFC 9112 section 9.3: HTTP/1.0 closes, unless it says otherwise.
+pub fn http_1_0_closes_by_default<C: ApiClient>() {
+    let server = always("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let client = client::<C>(Config::new());
+    assert_eq!(expect(&client, get(&server.url("/"))).version, Version::HTTP_10);
+    assert!(!expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 9.3 and appendix C.2.2.
+pub fn http_1_0_is_kept_alive_if_it_says_so<C: ApiClient>() {
+    let server =
+        always("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 5.2: a user agent replaces an obsolete line folding by spaces.
+pub fn an_obsolete_line_folding_becomes_a_space<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\r\nX-A: b\r\n\t c\r\nContent-Length: 0\r\n\r\n");
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!(got.headers["x-a"], "b c");
+}
+
+/// RFC 9112 section 2.2: a recipient may take a lone LF for the end of a line.
+pub fn lines_may_end_with_lf_alone<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\nContent-Length: 2\n\nok");
+    assert_eq!(&expect(&client::<C>(Config::new()), get(&server.url("/"))).body[..], b"ok");
+}
+
+/// RFC 9110 section 5.3: fields of one name are several values, in order.
+pub fn repeated_fields_keep_their_order<C: ApiClient>() {
+    let server =
+        always(reply::respond(200, &[("set-cookie", "a=1"), ("set-cookie", "b=2")], ""));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    let cookies: Vec<_> = got.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+}
+
+/// RFC 9112 section 4: the reason phrase may be missing.
+pub fn a_missing_reason_is_no_error<C: ApiClient>() {
+    let server = always("HTTP/1.1 299\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(expect(&client::<C>(Config::new()), get(&server.url("/"))).status.as_u16(), 299);
+}
+
+/// A body larger than every buffer and window on the way.
+pub fn a_large_body_comes_whole<C: ApiClient>() {
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let server = always(reply::ok(&body));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert!(got.body == body, "the body that came differs");
+}
+
+/// The head is delivered when it is whole, not when the body is.
+pub fn the_head_comes_before_the_body<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")?;
+        conn.wait("the head was seen")?;
+        conn.send("body")
+    });
+    let client = client::<C>(Config::new());
+    let response = crate::run::block_on(client.request(get(&server.url("/")))).unwrap();
+    server.open("the head was seen");
+    let body = http_body_util::BodyExt::collect(response.into_body());
+    assert_eq!(&crate::run::block_on(body).unwrap().to_bytes()[..], b"body");
+}
+
+/// A response with a bit of everything that is framed.
+fn sample() -> Vec<u8> {
+    let early = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    format!("{early}{head}5;x\r\nhello\r\n06\r\n world\r\n0\r\nX-Sum: 11\r\n\r\n").into_bytes()
+}
+
+/// Cutting the stream in two anywhere changes nothing.
+pub fn every_byte_boundary_is_a_good_place_to_split<C: ApiClient>() {
+    let all = sample();
+    let splits = all.len();
+    let server = Server::start(move |conn| {
+        while let Some(request) = conn.next_request()? {
+            let at = request.target()[1..].parse().expect("a number");
+            conn.send_split_at(&all, at)?;
+        }
+        Ok(())
+    });
+    let client = client_of_one::<C>();
+    for at in 1..splits {
+        let got = expect(&client, get(&server.url(&format!("/{at}"))));
+        assert_eq!(&got.body[..], b"hello world", "split at {at}");
+        assert_eq!(got.trailers.expect("trailers")["x-sum"], "11", "split at {at}");
+    }
+    assert_eq!(client.stats().created, 1);
+}
+
+/// RFC 9112 section 8: a message that is cut off is incomplete, at every byte.
+pub fn a_response_that_is_cut_anywhere_is_an_error<C: ApiClient>() {
+    let all = sample();
+    let cuts = all.len();
+    let server = Server::start(move |conn| {
+        let request = conn.request()?;
+        let at: usize = request.target()[1..].parse().expect("a number");
+        conn.send(&all[..at])?;
+        conn.half_close()?;
+        conn.wait_closed()
+    });
+    let client = client_of_one::<C>();
+    for at in 0..cuts {
+        let error = expect_error(&client, get(&server.url(&format!("/{at}"))));
+        assert_eq!(error.kind(), ErrorKind::ClosedEarly, "cut at {at}: {error}");
+    }
+    assert_eq!(client.stats().open, 0);
+}
+
+/// What came before an error is the caller's.
+pub fn bytes_before_a_cut_are_delivered<C: ApiClient>() {
+    let server = once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    let client = client::<C>(Config::new());
+    let mut body =
+        crate::run::block_on(client.request(get(&server.url("/")))).unwrap().into_body();
+    let mut frames = || crate::run::block_on(http_body_util::BodyExt::frame(&mut body));
+    assert_eq!(&frames().unwrap().unwrap().into_data().unwrap()[..], b"half");
+    assert_eq!(frames().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
+    assert!(frames().is_none());
+}

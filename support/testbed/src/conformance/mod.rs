@@ -1,0 +1,359 @@
+//! What every stage promises, as cases that are generic over the client.
+//!
+//! A case is a function named by its promise; its doc comment says where the promise comes from.
+//! The list of all cases stands once, below, and [`conformance_tests!`](crate::conformance_tests)
+//! makes a test of each for one client. So the three stages cannot drift apart.
+//!
+//! The rules of a case: a real server on the loopback, whose script acts on events and never on a
+//! clock; short limits of time only to make them run out; no upper bound on anything that is
+//! measured; a bound of 30 s on the whole case, which a client that hangs runs into.
+
+pub mod backpressure;
+pub mod cancel;
+pub mod close;
+pub mod connect;
+pub mod executors;
+pub mod framing;
+pub mod limits;
+pub mod malformed;
+pub mod pool;
+pub mod request;
+pub mod retry;
+pub mod reuse;
+pub mod service;
+pub mod timeouts;
+
+use bytes::Bytes;
+use client_core::{ApiClient, CloseReason, Config, Error, Exchange};
+use http::{HeaderMap, Request, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+
+use crate::{run::block_on, run::eventually};
+
+/// Makes a module `conformance` with one test for each case, for this client.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($client:ty) => {
+        mod conformance {
+            $crate::conformance_list! { $client }
+        }
+    };
+}
+
+/// One test for each case of one group; a step of [`conformance_tests!`](crate::conformance_tests).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_group {
+    ($client:ty, $group:ident: $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::run::bounded(
+                    stringify!($case),
+                    $crate::conformance::$group::$case::<$client>,
+                );
+            }
+        )*
+    };
+}
+
+/// All cases of all groups; a step of [`conformance_tests!`](crate::conformance_tests).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_list {
+    ($client:ty) => {
+        $crate::conformance_group! { $client, request:
+            a_get_is_a_request_line_and_a_host
+            an_empty_path_is_a_slash
+            a_body_is_sent_with_its_length
+            an_empty_post_says_that_it_is_empty
+            the_callers_fields_are_sent_in_order
+            field_values_pass_as_bytes
+            the_callers_host_replaces_that_of_the_url
+            a_large_body_arrives_whole
+            a_url_without_scheme_and_host_is_refused
+            an_unknown_scheme_is_refused
+            user_information_in_a_url_is_refused
+            port_zero_is_refused
+            connect_is_refused
+            an_upgrade_is_refused
+            another_version_is_refused
+            a_wrong_content_length_is_refused
+            a_transfer_encoding_of_the_callers_is_refused
+            two_hosts_are_refused
+            a_field_cannot_hold_a_line_break
+            a_request_that_is_never_polled_does_nothing
+        }
+        $crate::conformance_group! { $client, framing:
+            a_content_length_ends_a_body
+            an_empty_body_leaves_the_connection_usable
+            chunks_are_put_together
+            trailers_come_after_the_body
+            chunk_extensions_are_skipped
+            the_close_ends_a_body_without_length
+            a_response_to_head_has_no_body
+            a_204_and_a_304_have_no_body
+            informational_responses_are_skipped
+            http_1_0_closes_by_default
+            http_1_0_is_kept_alive_if_it_says_so
+            an_obsolete_line_folding_becomes_a_space
+            lines_may_end_with_lf_alone
+            repeated_fields_keep_their_order
+            a_missing_reason_is_no_error
+            a_large_body_comes_whole
+            the_head_comes_before_the_body
+            every_byte_boundary_is_a_good_place_to_split
+            a_response_that_is_cut_anywhere_is_an_error
+            bytes_before_a_cut_are_delivered
+        }
+        $crate::conformance_group! { $client, malformed:
+            another_protocol_is_refused
+            an_unknown_version_is_refused
+            a_status_that_is_no_number_is_refused
+            a_length_beside_a_transfer_coding_is_refused
+            two_lengths_that_differ_are_refused
+            a_list_of_lengths_that_differ_is_refused
+            a_signed_length_is_refused
+            a_length_that_overflows_is_refused
+            an_unknown_transfer_coding_is_refused
+            chunked_twice_is_refused
+            a_transfer_coding_in_http_1_0_is_refused
+            white_space_before_a_colon_is_refused
+            a_bare_cr_in_a_head_is_refused
+            a_nul_in_a_head_is_refused
+            a_field_without_a_colon_is_refused
+            white_space_before_the_first_field_is_refused
+            a_switch_of_protocols_is_refused
+            a_chunk_without_a_size_is_refused
+            a_chunk_size_that_is_no_number_is_refused
+            a_chunk_size_that_overflows_is_refused
+            a_chunk_that_does_not_end_where_it_says_is_refused
+            a_size_line_that_ends_with_lf_alone_is_refused
+            a_lone_lf_in_a_chunk_extension_is_refused
+        }
+        $crate::conformance_group! { $client, limits:
+            a_head_has_a_largest_size
+            a_head_has_a_largest_number_of_fields
+            an_announced_body_has_a_largest_size
+            a_chunked_body_has_a_largest_size
+            a_body_without_length_has_a_largest_size
+            informational_responses_have_a_largest_number
+            a_chunk_extension_has_a_largest_size
+            trailers_have_a_largest_size
+            impossible_settings_are_refused
+        }
+        $crate::conformance_group! { $client, reuse:
+            a_connection_serves_the_next_request
+            calls_in_a_row_need_one_connection
+            connection_close_is_honoured
+            the_callers_connection_close_is_honoured
+            bytes_after_a_response_end_the_connection
+            bytes_on_an_idle_connection_end_it
+            a_close_is_noticed_while_the_connection_is_idle
+            a_reset_is_noticed_while_the_connection_is_idle
+            an_idle_connection_expires
+            the_servers_idle_timeout_is_honoured
+            the_servers_number_of_uses_is_honoured
+            more_idle_connections_than_the_limit_are_closed
+            the_most_recently_used_connection_is_taken_first
+            two_names_of_one_server_share_no_connection
+            a_response_before_the_end_of_the_request_ends_the_connection
+        }
+        $crate::conformance_group! { $client, retry:
+            an_idempotent_request_is_sent_again
+            a_reset_counts_as_a_close
+            a_body_is_sent_again_with_its_request
+            a_post_is_not_sent_again
+            a_response_that_began_is_not_asked_for_again
+            a_fresh_connection_is_not_replaced
+            a_request_is_sent_again_once
+            a_retry_that_cannot_connect_says_so
+        }
+        $crate::conformance_group! { $client, pool:
+            connections_to_one_origin_have_a_limit
+            connections_in_all_have_a_limit
+            waiters_are_served_in_the_order_of_arrival
+            no_response_goes_to_another_caller
+            waiters_have_a_limit
+            without_waiting_allowed_a_free_connection_still_serves
+            a_failed_connect_fails_one_waiter_only
+            an_idle_connection_elsewhere_is_evicted
+            an_origin_below_its_share_gets_the_freed_slot
+            a_waiter_that_gives_up_is_skipped
+            stats_agree_with_what_the_caller_sees
+        }
+        $crate::conformance_group! { $client, connect:
+            localhost_is_found_by_the_systems_resolver
+            an_address_asks_no_resolver
+            an_ipv6_address_in_brackets_is_connected_to
+            a_resolver_of_the_users_is_asked
+            a_name_that_is_not_found_says_so
+            an_answer_without_addresses_is_an_error
+            a_resolver_that_panics_fails_one_request
+            an_invalid_name_is_not_found_by_the_systems_resolver
+            a_refused_connection_names_its_address
+            a_refusing_address_gives_way_to_the_next
+            a_silent_address_gives_way_to_the_next
+            a_dead_family_gives_way_to_the_other
+            when_all_addresses_fail_each_is_named
+        }
+        $crate::conformance_group! { $client, timeouts:
+            a_resolver_that_never_answers_is_a_connect_timeout
+            an_address_that_never_answers_is_a_connect_timeout
+            a_server_that_never_answers_is_a_head_timeout
+            a_head_that_does_not_end_is_a_head_timeout
+            a_body_that_stands_still_is_a_body_timeout
+            a_slow_body_that_moves_does_not_time_out
+            a_reader_that_pauses_is_no_idle_body
+            a_call_that_is_not_whole_in_time_is_a_total_timeout
+            a_request_that_cannot_be_written_is_a_total_timeout
+            waiting_for_a_connection_counts
+            a_deadline_acts_though_nobody_polls
+            after_a_timeout_the_next_call_gets_a_new_connection
+        }
+        $crate::conformance_group! { $client, cancel:
+            a_call_that_waits_leaves_the_queue
+            a_call_that_resolves_leaves_its_connection_to_others
+            a_call_that_writes_closes_its_connection
+            a_call_that_waits_for_the_head_closes_its_connection
+            a_body_that_is_dropped_closes_its_connection
+            a_body_that_is_here_may_be_dropped_unread
+            a_response_that_nobody_takes_leaks_nothing
+            a_storm_of_cancelled_calls_leaks_nothing
+        }
+        $crate::conformance_group! { $client, backpressure:
+            a_reader_that_stops_blocks_its_own_server_only
+            a_reader_may_stop_many_times
+            a_slow_server_gets_the_whole_request
+            an_early_response_is_delivered_while_the_upload_goes_on
+        }
+        $crate::conformance_group! { $client, close:
+            close_closes_idle_connections
+            close_takes_effect_without_being_polled
+            after_close_requests_are_refused
+            close_lets_accepted_calls_finish
+            close_may_be_called_many_times
+            a_body_outlives_the_last_handle
+            a_call_outlives_the_last_handle
+            the_last_handle_closes_idle_connections
+            a_call_that_is_polled_after_close_is_refused
+        }
+        $crate::conformance_group! { $client, executors:
+            the_futures_executor_drives_calls
+            smol_drives_calls
+            tokio_with_many_threads_drives_calls
+            tokio_with_one_thread_drives_calls
+            many_threads_share_a_client
+            a_call_may_move_between_threads
+        }
+        $crate::conformance_group! { $client, service:
+            a_service_is_ready_until_it_is_closed
+            a_service_call_is_a_request
+            a_full_pool_refuses_in_call
+        }
+    };
+}
+
+/// A response that came whole.
+#[derive(Debug)]
+pub struct Got {
+    /// The status code.
+    pub status: StatusCode,
+    /// The version of the response.
+    pub version: Version,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// Its whole body.
+    pub body: Bytes,
+    /// Its trailers, if it had any.
+    pub trailers: Option<HeaderMap>,
+    /// What carried it.
+    pub exchange: Exchange,
+}
+
+/// A client with these settings.
+pub fn client<C: ApiClient>(config: Config) -> C {
+    C::new(config).expect("a client")
+}
+
+/// A client with one connection per origin: there the order of service is certain.
+pub fn client_of_one<C: ApiClient>() -> C {
+    client(Config::new().max_per_origin(1))
+}
+
+/// A GET without fields.
+pub fn get(url: &str) -> Request<Full<Bytes>> {
+    Request::get(url).body(Full::default()).expect("a valid URL")
+}
+
+/// A request with this method and body.
+pub fn send(method: &str, url: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(url)
+        .body(Full::new(body.into()))
+        .expect("a valid request")
+}
+
+/// One call, its body included.
+///
+/// # Errors
+///
+/// The client's.
+pub async fn fetch<C: ApiClient>(
+    client: &C,
+    request: Request<Full<Bytes>>,
+) -> Result<Got, Error> {
+    let (head, body) = client.request(request).await?.into_parts();
+    let exchange = body.exchange();
+    let collected = body.collect().await?;
+    let trailers = collected.trailers().cloned();
+    Ok(Got {
+        status: head.status,
+        version: head.version,
+        headers: head.headers,
+        body: collected.to_bytes(),
+        trailers,
+        exchange,
+    })
+}
+
+/// One call, waited for on this thread.
+///
+/// # Errors
+///
+/// The client's.
+pub fn call<C: ApiClient>(client: &C, request: Request<Full<Bytes>>) -> Result<Got, Error> {
+    block_on(fetch(client, request))
+}
+
+/// A call that must succeed.
+#[track_caller]
+pub fn expect<C: ApiClient>(client: &C, request: Request<Full<Bytes>>) -> Got {
+    call(client, request).expect("a whole response")
+}
+
+/// A call that must fail; the word of its error's kind.
+#[track_caller]
+pub fn expect_error<C: ApiClient>(client: &C, request: Request<Full<Bytes>>) -> Error {
+    match call(client, request) {
+        Ok(got) => panic!("expected an error, got {got:?}"),
+        Err(error) => error,
+    }
+}
+
+/// Polls a future once, on this thread, which hands a request over; then the client goes on alone.
+pub fn begin<F: Future + Unpin>(future: &mut F) {
+    let polled = block_on(std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_ready())
+    }));
+    assert!(!polled, "expected the future to be pending after its first poll");
+}
+
+/// Waits until this many connections were closed for this reason.
+#[track_caller]
+pub fn wait_closed<C: ApiClient>(client: &C, reason: CloseReason, count: u64) {
+    eventually(&format!("{count} closed as {reason}"), || {
+        client.stats().closed(reason) == count
+    });
+}

@@ -1,0 +1,227 @@
+//! Who gets a connection, and who waits for one.
+
+use std::thread::JoinHandle;
+
+use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind};
+
+use super::{Got, begin, call, client, client_of_one, expect, expect_error, get, wait_closed};
+use crate::{Server, dead_ends::Refusing, reply, run::block_on, run::eventually};
+
+/// A server that answers the request for `/x` when the step `/x` is opened.
+fn stepped() -> Server {
+    Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            conn.wait(request.target())?;
+            conn.send(reply::ok(request.target()))?;
+        }
+        Ok(())
+    })
+}
+
+/// A call in a thread of its own.
+fn spawn<C: ApiClient>(client: &C, url: String) -> JoinHandle<Result<Got, Error>> {
+    let client = client.clone();
+    std::thread::spawn(move || call(&client, get(&url)))
+}
+
+#[track_caller]
+fn wait_waiting<C: ApiClient>(client: &C, count: usize) {
+    eventually(&format!("{count} waiting"), || client.stats().waiting == count);
+}
+
+/// `Config::max_per_origin`.
+pub fn connections_to_one_origin_have_a_limit<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.wait("all have come")?;
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(3));
+    let calls: Vec<_> = (0..20).map(|_| spawn(&client, server.url("/"))).collect();
+    server.wait_requests(3);
+    wait_waiting(&client, 17);
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.in_use, stats.idle), (3, 3, 0));
+    server.open("all have come");
+    for call in calls {
+        call.join().expect("no panic").expect("a whole response");
+    }
+    assert_eq!((server.log().most_open, client.stats().created), (3, 3));
+}
+
+/// `Config::max_total`, over two origins.
+pub fn connections_in_all_have_a_limit<C: ApiClient>() {
+    let servers = [stepped(), stepped()];
+    let client = client::<C>(Config::new().max_total(2));
+    let calls: Vec<_> = servers.iter().map(|server| spawn(&client, server.url("/a"))).collect();
+    servers.iter().for_each(|server| server.wait_requests(1));
+    let third = spawn(&client, servers[0].url("/b"));
+    wait_waiting(&client, 1);
+    assert_eq!(client.stats().open, 2);
+    for server in &servers {
+        server.open("/a");
+        server.open("/b");
+    }
+    for call in calls.into_iter().chain([third]) {
+        call.join().expect("no panic").expect("a whole response");
+    }
+}
+
+/// First come, first served, on a pool of one.
+pub fn waiters_are_served_in_the_order_of_arrival<C: ApiClient>() {
+    let server = stepped();
+    let client = client_of_one::<C>();
+    let mut calls = vec![spawn(&client, server.url("/0"))];
+    server.wait_requests(1);
+    for n in 1..6 {
+        calls.push(spawn(&client, server.url(&format!("/{n}"))));
+        wait_waiting(&client, n);
+    }
+    (0..6).for_each(|n| server.open(&format!("/{n}")));
+    for call in calls {
+        call.join().expect("no panic").expect("a whole response");
+    }
+    assert_eq!(server.log().targets(), ["/0", "/1", "/2", "/3", "/4", "/5"]);
+    assert_eq!((client.stats().created, client.stats().reused), (1, 5));
+}
+
+/// Each caller gets the response to its own request.
+pub fn no_response_goes_to_another_caller<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            conn.send(reply::ok(request.target()))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(4));
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let (client, url) = (client.clone(), server.url(""));
+            std::thread::spawn(move || {
+                for n in 0..100 {
+                    let path = format!("/{thread}/{n}");
+                    let got = expect(&client, get(&format!("{url}{path}")));
+                    assert_eq!(got.body, path.as_bytes());
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("its own responses"));
+}
+
+/// `Config::max_waiting`: load is shed at once, with a typed error.
+pub fn waiters_have_a_limit<C: ApiClient>() {
+    let server = stepped();
+    let client = client::<C>(Config::new().max_per_origin(1).max_waiting(1));
+    let busy = spawn(&client, server.url("/a"));
+    server.wait_requests(1);
+    let waits = spawn(&client, server.url("/b"));
+    wait_waiting(&client, 1);
+    let error = expect_error(&client, get(&server.url("/c")));
+    assert_eq!(error.kind(), ErrorKind::PoolBusy, "{error}");
+    server.open("/a");
+    server.open("/b");
+    for call in [busy, waits] {
+        call.join().expect("no panic").expect("a whole response");
+    }
+}
+
+/// A request for which there is a connection does not wait.
+pub fn without_waiting_allowed_a_free_connection_still_serves<C: ApiClient>() {
+    let server = stepped();
+    let client = client::<C>(Config::new().max_per_origin(1).max_waiting(0));
+    let busy = spawn(&client, server.url("/a"));
+    server.wait_requests(1);
+    assert_eq!(expect_error(&client, get(&server.url("/b"))).kind(), ErrorKind::PoolBusy);
+    server.open("/a");
+    busy.join().expect("no panic").expect("a whole response");
+    server.open("/c");
+    expect(&client, get(&server.url("/c")));
+}
+
+/// One failure never fails all who wait: the next waiter gets a chain of its own. (In hyper's
+/// rotor days a failed connect failed the whole queue.)
+pub fn a_failed_connect_fails_one_waiter_only<C: ApiClient>() {
+    let refusing = Refusing::new();
+    let client = client_of_one::<C>();
+    let calls: Vec<_> = (0..5).map(|_| spawn(&client, refusing.url("/"))).collect();
+    for call in calls {
+        let error = call.join().expect("no panic").expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+    }
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.connecting, stats.waiting, stats.created), (0, 0, 0, 0));
+}
+
+/// An idle connection of another origin makes way before anybody waits.
+pub fn an_idle_connection_elsewhere_is_evicted<C: ApiClient>() {
+    let servers = [stepped(), stepped()];
+    servers.iter().for_each(|server| server.open("/"));
+    let client = client::<C>(Config::new().max_total(1));
+    expect(&client, get(&servers[0].url("/")));
+    expect(&client, get(&servers[1].url("/")));
+    wait_closed(&client, CloseReason::Evicted, 1);
+    servers[0].wait_closed(1);
+    assert_eq!(client.stats().open, 1);
+}
+
+/// An origin that hogs does not starve another: a freed connection makes way for an origin that
+/// is below its share.
+pub fn an_origin_below_its_share_gets_the_freed_slot<C: ApiClient>() {
+    let (hog, modest) = (stepped(), stepped());
+    let client = client::<C>(Config::new().max_total(2));
+    let busy = [spawn(&client, hog.url("/a")), spawn(&client, hog.url("/a"))];
+    hog.wait_requests(2);
+    let queue: Vec<_> = (0..4).map(|_| spawn(&client, hog.url("/b"))).collect();
+    wait_waiting(&client, 4);
+    let served = spawn(&client, modest.url("/c"));
+    wait_waiting(&client, 5);
+    modest.open("/c");
+    hog.open("/a");
+    // Nobody of the hog's queue is answered before the modest one is.
+    served.join().expect("no panic").expect("a whole response");
+    hog.open("/b");
+    for call in busy.into_iter().chain(queue) {
+        call.join().expect("no panic").expect("a whole response");
+    }
+}
+
+/// A waiter that gives up is skipped, and nobody behind it is forgotten.
+pub fn a_waiter_that_gives_up_is_skipped<C: ApiClient>() {
+    let server = stepped();
+    let client = client_of_one::<C>();
+    let busy = spawn(&client, server.url("/a"));
+    server.wait_requests(1);
+    let mut gone = Box::pin(client.request(get(&server.url("/gone"))));
+    begin(&mut gone);
+    wait_waiting(&client, 1);
+    let last = spawn(&client, server.url("/b"));
+    wait_waiting(&client, 2);
+    drop(gone);
+    wait_waiting(&client, 1);
+    server.open("/a");
+    server.open("/b");
+    for call in [busy, last] {
+        call.join().expect("no panic").expect("a whole response");
+    }
+    assert_eq!(server.log().targets(), ["/a", "/b"]);
+}
+
+/// What `stats` says while nothing happens, and that it says so of the right moment.
+pub fn stats_agree_with_what_the_caller_sees<C: ApiClient>() {
+    let server = stepped();
+    let client = client::<C>(Config::new());
+    assert_eq!(client.stats(), client_core::PoolStats::default());
+    let mut call = Box::pin(client.request(get(&server.url("/a"))));
+    begin(&mut call);
+    server.wait_requests(1);
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.in_use, stats.idle, stats.created), (1, 1, 0, 1));
+    server.open("/a");
+    block_on(async { http_body_util::BodyExt::collect(call.await.unwrap().into_body()).await })
+        .unwrap();
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.in_use, stats.idle, stats.waiting), (1, 0, 1, 0));
+}

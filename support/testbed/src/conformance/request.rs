@@ -1,0 +1,183 @@
+//! What goes out: request line, fields, body.
+
+use client_core::{ApiClient, Config, ErrorKind};
+use http::{HeaderValue, Request, Version};
+use http_body_util::Full;
+
+use super::{call, client, expect, expect_error, get, send};
+use crate::{Server, reply::ok};
+
+/// Answers every request with an empty 200.
+fn server() -> Server {
+    Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(ok(""))?;
+        }
+        Ok(())
+    })
+}
+
+fn head(server: &Server) -> String {
+    server.look(|log| String::from_utf8_lossy(&log.requests[0].head).into_owned())
+}
+
+/// RFC 9112 sections 3.2.1 and 3.2: origin form, and exactly one host field.
+pub fn a_get_is_a_request_line_and_a_host<C: ApiClient>() {
+    let server = server();
+    expect(&client::<C>(Config::new()), get(&server.url("/a/b?c=d&e")));
+    let host = server.addr();
+    assert_eq!(head(&server), format!("GET /a/b?c=d&e HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+}
+
+/// RFC 9112 section 3.2.1: an empty path is sent as a slash.
+pub fn an_empty_path_is_a_slash<C: ApiClient>() {
+    let server = server();
+    expect(&client::<C>(Config::new()), get(&server.url("")));
+    assert!(head(&server).starts_with("GET / HTTP/1.1\r\n"));
+}
+
+/// RFC 9110 section 8.6.
+pub fn a_body_is_sent_with_its_length<C: ApiClient>() {
+    let server = server();
+    expect(&client::<C>(Config::new()), send("POST", &server.url("/"), "hello"));
+    assert!(head(&server).contains("\r\ncontent-length: 5\r\n"));
+    assert_eq!(server.log().requests[0].body, b"hello");
+}
+
+/// RFC 9110 section 8.6: a method that anticipates content announces that there is none.
+pub fn an_empty_post_says_that_it_is_empty<C: ApiClient>() {
+    let server = server();
+    expect(&client::<C>(Config::new()), send("POST", &server.url("/"), ""));
+    assert!(head(&server).contains("\r\ncontent-length: 0\r\n"));
+}
+
+/// RFC 9110 section 5.3: fields of one name keep their order.
+pub fn the_callers_fields_are_sent_in_order<C: ApiClient>() {
+    let server = server();
+    let mut request = get(&server.url("/"));
+    request.headers_mut().append("x-one", HeaderValue::from_static("1"));
+    request.headers_mut().append("x-one", HeaderValue::from_static("2"));
+    expect(&client::<C>(Config::new()), request);
+    assert!(head(&server).contains("\r\nx-one: 1\r\nx-one: 2\r\n"));
+}
+
+/// RFC 9110 section 5.5: bytes above ASCII are opaque, and pass.
+pub fn field_values_pass_as_bytes<C: ApiClient>() {
+    let server = server();
+    let mut request = get(&server.url("/"));
+    request.headers_mut().insert("x-raw", HeaderValue::from_bytes(b"caf\xe9\t!").unwrap());
+    expect(&client::<C>(Config::new()), request);
+    let raw = server.look(|log| log.requests[0].head.clone());
+    assert!(raw.windows(8).any(|window| window == b" caf\xe9\t!\r"));
+}
+
+/// A caller may talk to one host about another, as curl's `-H Host:` does.
+pub fn the_callers_host_replaces_that_of_the_url<C: ApiClient>() {
+    let server = server();
+    let request =
+        Request::get(server.url("/")).header("host", "example.org").body(Full::default());
+    expect(&client::<C>(Config::new()), request.unwrap());
+    assert_eq!(head(&server), "GET / HTTP/1.1\r\nhost: example.org\r\n\r\n");
+}
+
+/// A body larger than every buffer on the way.
+pub fn a_large_body_arrives_whole<C: ApiClient>() {
+    let server = server();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    expect(&client::<C>(Config::new()), send("PUT", &server.url("/"), body.clone()));
+    assert!(server.log().requests[0].body == body, "the body that arrived differs");
+}
+
+/// Checks that a request is refused by type, and that no server hears of it.
+#[track_caller]
+fn refused<C: ApiClient>(change: impl Fn(&mut Request<Full<bytes::Bytes>>)) {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let mut request = get(&server.url("/"));
+    change(&mut request);
+    let error = expect_error(&client, request);
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+    expect(&client, get(&server.url("/next")));
+    assert_eq!(server.log().targets(), ["/next"]);
+}
+
+/// RFC 9110 section 4.2: an absolute http URL with a host.
+pub fn a_url_without_scheme_and_host_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.uri_mut() = "/path".parse().unwrap());
+}
+
+/// Other schemes are another client's business.
+pub fn an_unknown_scheme_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.uri_mut() = "ftp://127.0.0.1/".parse().unwrap());
+}
+
+/// RFC 9110 section 4.2.4: user information disguises the host.
+pub fn user_information_in_a_url_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.uri_mut() = "http://me:pw@127.0.0.1/".parse().unwrap());
+}
+
+/// No connection can be made to port 0.
+pub fn port_zero_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.uri_mut() = "http://127.0.0.1:0/".parse().unwrap());
+}
+
+/// RFC 9110 section 9.3.6: CONNECT has no response in our sense.
+pub fn connect_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.method_mut() = http::Method::CONNECT);
+}
+
+/// RFC 9110 section 7.8: what follows an upgrade is no HTTP any more.
+pub fn an_upgrade_is_refused<C: ApiClient>() {
+    refused::<C>(|request| {
+        request.headers_mut().insert("upgrade", HeaderValue::from_static("websocket"));
+    });
+}
+
+/// The client speaks HTTP/1.1.
+pub fn another_version_is_refused<C: ApiClient>() {
+    refused::<C>(|request| *request.version_mut() = Version::HTTP_2);
+}
+
+/// RFC 9112 section 6.2: a length that is not the body's splits requests.
+pub fn a_wrong_content_length_is_refused<C: ApiClient>() {
+    refused::<C>(|request| {
+        request.headers_mut().insert("content-length", HeaderValue::from_static("7"));
+    });
+}
+
+/// RFC 9112 section 6.1: the framing of requests is the client's.
+pub fn a_transfer_encoding_of_the_callers_is_refused<C: ApiClient>() {
+    refused::<C>(|request| {
+        request.headers_mut().insert("transfer-encoding", HeaderValue::from_static("chunked"));
+    });
+}
+
+/// RFC 9112 section 3.2: more than one host field is a server's 400.
+pub fn two_hosts_are_refused<C: ApiClient>() {
+    refused::<C>(|request| {
+        request.headers_mut().append("host", HeaderValue::from_static("a"));
+        request.headers_mut().append("host", HeaderValue::from_static("b"));
+    });
+}
+
+/// RFC 9112 section 11.1: neither a name nor a value can end its line.
+pub fn a_field_cannot_hold_a_line_break<C: ApiClient>() {
+    let server = server();
+    for value in ["a\r\nx-evil: 1", "a\nx-evil: 1", "a\rb", "a\0b"] {
+        let built = Request::get(server.url("/")).header("x-one", value).body(());
+        assert!(built.is_err(), "{value:?}");
+    }
+    let line = Request::get(server.url("/\r\nx-evil: 1")).body(());
+    assert!(line.is_err());
+    call(&client::<C>(Config::new()), get(&server.url("/"))).unwrap();
+}
+
+/// Futures are lazy: nothing is resolved, connected or sent before the first poll.
+pub fn a_request_that_is_never_polled_does_nothing<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    drop(client.request(get(&server.url("/never"))));
+    expect(&client, get(&server.url("/polled")));
+    assert_eq!(server.log().targets(), ["/polled"]);
+    assert_eq!(client.stats().created, 1);
+}

@@ -1,0 +1,137 @@
+//! What happens to a request whose reused connection turns out to be dead (RFC 9110 section 9.2.2,
+//! RFC 9112 section 9.3.1).
+
+use client_core::{ApiClient, ErrorKind};
+
+use super::{client_of_one, expect, expect_error, get, send};
+use crate::{Connection, Server, reply};
+
+/// A server whose first connection serves one request, and fails at the second as `fail` says;
+/// later connections serve.
+fn stale(
+    fail: impl Fn(&mut Connection) -> std::io::Result<()> + Send + Sync + 'static,
+) -> Server {
+    Server::start(move |conn| {
+        conn.request()?;
+        conn.send(reply::ok("x"))?;
+        while conn.next_request()?.is_some() {
+            if conn.index() == 0 {
+                return fail(conn);
+            }
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    })
+}
+
+fn after_one_call<C: ApiClient>(server: &Server) -> C {
+    let client = client_of_one::<C>();
+    expect(&client, get(&server.url("/first")));
+    client
+}
+
+/// The race that every pool loses now and then: the server closed as the request was sent.
+pub fn an_idempotent_request_is_sent_again<C: ApiClient>() {
+    let server = stale(|conn| {
+        conn.close();
+        Ok(())
+    });
+    let client = after_one_call::<C>(&server);
+    let got = expect(&client, get(&server.url("/second")));
+    assert_eq!(
+        (got.exchange.attempts, got.exchange.connection, got.exchange.reused),
+        (2, 2, false)
+    );
+    let stats = client.stats();
+    assert_eq!((stats.retried, stats.created), (1, 2));
+    assert_eq!(server.log().targets(), ["/first", "/second", "/second"]);
+}
+
+/// The same for a reset.
+pub fn a_reset_counts_as_a_close<C: ApiClient>() {
+    let server = stale(Connection::reset);
+    let client = after_one_call::<C>(&server);
+    assert_eq!(expect(&client, get(&server.url("/second"))).exchange.attempts, 2);
+}
+
+/// PUT and DELETE are idempotent too, and the body goes out again.
+pub fn a_body_is_sent_again_with_its_request<C: ApiClient>() {
+    let server = stale(Connection::reset);
+    let client = after_one_call::<C>(&server);
+    let got = expect(&client, send("PUT", &server.url("/second"), "body"));
+    assert_eq!(got.exchange.attempts, 2);
+    assert_eq!(server.log().requests[2].body, b"body");
+}
+
+/// A POST may have had its effect: only the caller can know whether to repeat it.
+pub fn a_post_is_not_sent_again<C: ApiClient>() {
+    let server = stale(Connection::reset);
+    let client = after_one_call::<C>(&server);
+    let error = expect_error(&client, send("POST", &server.url("/second"), "body"));
+    assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{error}");
+    assert_eq!(server.log().targets(), ["/first", "/second"]);
+    assert_eq!(client.stats().retried, 0);
+}
+
+/// One byte of a response, be it of a 1xx, says that the request was seen.
+pub fn a_response_that_began_is_not_asked_for_again<C: ApiClient>() {
+    for begun in
+        ["H", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"]
+    {
+        let server = stale(move |conn| {
+            conn.send(begun)?;
+            conn.half_close()?;
+            conn.wait_closed()
+        });
+        let client = after_one_call::<C>(&server);
+        let error = expect_error(&client, get(&server.url("/second")));
+        assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{begun:?}: {error}");
+        assert_eq!(client.stats().retried, 0, "{begun:?}");
+    }
+}
+
+/// A connection that was made for this request cannot be stale.
+pub fn a_fresh_connection_is_not_replaced<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.reset()
+    });
+    let error = expect_error(&client_of_one::<C>(), get(&server.url("/")));
+    assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{error}");
+    assert!(std::error::Error::source(&error).is_some(), "a reset has its cause");
+    assert_eq!(server.log().received, 1);
+}
+
+/// A request is sent twice at the most.
+pub fn a_request_is_sent_again_once<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        if conn.index() == 0 {
+            conn.request()?;
+            conn.send(reply::ok("x"))?;
+        }
+        conn.request()?;
+        conn.reset()
+    });
+    let client = after_one_call::<C>(&server);
+    let error = expect_error(&client, get(&server.url("/second")));
+    assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{error}");
+    assert_eq!(server.log().targets(), ["/first", "/second", "/second"]);
+}
+
+/// The second attempt is a connect, and fails as one.
+pub fn a_retry_that_cannot_connect_says_so<C: ApiClient>() {
+    let mut server = stale(|conn| {
+        conn.open("second seen");
+        conn.wait("nobody listens")?;
+        conn.reset()
+    });
+    let client = client_of_one::<C>();
+    expect(&client, get(&server.url("/first")));
+    let (other, url) = (client.clone(), server.url("/second"));
+    let call = std::thread::spawn(move || expect_error(&other, get(&url)));
+    server.wait_open("second seen");
+    server.stop();
+    let error = call.join().expect("an error");
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+    assert_eq!(client.stats().retried, 1);
+}

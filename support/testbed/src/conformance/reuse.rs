@@ -1,0 +1,231 @@
+//! Which connections serve again, and which must not (RFC 9112 section 9).
+
+use std::time::Duration;
+
+use client_core::{ApiClient, CloseReason, Config};
+
+use super::{client, client_of_one, expect, get, wait_closed};
+use crate::{Server, reply, run::eventually};
+
+/// A server that answers each request of a connection with these bytes.
+fn always(bytes: impl Into<Vec<u8>>) -> Server {
+    let bytes = bytes.into();
+    Server::start(move |conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// RFC 9112 section 9.3: persistent by default.
+pub fn a_connection_serves_the_next_request<C: ApiClient>() {
+    let server = always(reply::ok("x"));
+    let client = client::<C>(Config::new());
+    let first = expect(&client, get(&server.url("/"))).exchange;
+    let second = expect(&client, get(&server.url("/"))).exchange;
+    assert_eq!((first.connection, first.reused, first.attempts), (1, false, 1));
+    assert_eq!((second.connection, second.reused, second.attempts), (1, true, 1));
+    let stats = client.stats();
+    assert_eq!((stats.created, stats.reused, stats.idle, stats.open), (1, 1, 1, 1));
+}
+
+/// A connection is back in the pool before its caller can know that the body has ended, so calls
+/// one after another need one connection. hyper-util's users met the opposite (hyper issue 2136).
+pub fn calls_in_a_row_need_one_connection<C: ApiClient>() {
+    let server = always(reply::chunked(&["a", "b", "c"], &[]));
+    let client = client::<C>(Config::new());
+    for _ in 0..50 {
+        expect(&client, get(&server.url("/")));
+    }
+    assert_eq!((client.stats().created, server.log().accepted), (1, 1));
+}
+
+/// RFC 9112 section 9.6: the server's close option.
+pub fn connection_close_is_honoured<C: ApiClient>() {
+    let server = always(reply::respond(200, &[("connection", "close")], "x"));
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.closed(CloseReason::PeerAsked)), (0, 1));
+    assert!(!expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 9.6: the client's own.
+pub fn the_callers_connection_close_is_honoured<C: ApiClient>() {
+    let server = always(reply::ok("x"));
+    let client = client::<C>(Config::new());
+    let mut request = get(&server.url("/"));
+    request.headers_mut().insert("connection", "close".parse().unwrap());
+    expect(&client, request);
+    assert_eq!(client.stats().open, 0);
+}
+
+/// RFC 9112 section 9.2: bytes after a response belong to no request.
+pub fn bytes_after_a_response_end_the_connection<C: ApiClient>() {
+    let mut twice = reply::ok("x");
+    twice.extend_from_slice(&reply::ok("poison"));
+    let server = always(twice);
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.closed(CloseReason::Unsolicited)), (0, 1));
+}
+
+/// The same while the connection is idle: a 408 from a server that is tired of waiting, or worse.
+/// Go's net/http logs it as "unsolicited response"; no request may get it.
+pub fn bytes_on_an_idle_connection_end_it<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::ok("x"))?;
+            if conn.index() == 0 {
+                conn.wait("idle")?;
+                conn.send(reply::respond(408, &[], "too slow"))?;
+            }
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    server.open("idle");
+    wait_closed(&client, CloseReason::Unsolicited, 1);
+    assert_eq!(expect(&client, get(&server.url("/"))).status, 200);
+}
+
+/// A dead idle connection is noticed when it dies, and not at the next request (hyper issue 1382).
+pub fn a_close_is_noticed_while_the_connection_is_idle<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok("x"))?;
+        conn.wait("idle")
+    });
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    assert_eq!(client.stats().idle, 1);
+    server.open("idle");
+    wait_closed(&client, CloseReason::PeerClosed, 1);
+    assert_eq!(client.stats().open, 0);
+}
+
+/// The same for a reset.
+pub fn a_reset_is_noticed_while_the_connection_is_idle<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok("x"))?;
+        conn.wait("idle")?;
+        conn.reset()
+    });
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    server.open("idle");
+    wait_closed(&client, CloseReason::Reset, 1);
+}
+
+/// `Config::idle_timeout`.
+pub fn an_idle_connection_expires<C: ApiClient>() {
+    let server = always(reply::ok("x"));
+    let client = client::<C>(Config::new().idle_timeout(Duration::from_millis(50)));
+    expect(&client, get(&server.url("/")));
+    wait_closed(&client, CloseReason::IdleExpired, 1);
+    server.wait_closed(1);
+}
+
+/// A shorter time that the server announces (`Keep-Alive: timeout`) is kept too: reusing the
+/// connection later would race its close.
+pub fn the_servers_idle_timeout_is_honoured<C: ApiClient>() {
+    let server = always(reply::respond(200, &[("keep-alive", "timeout=1")], "x"));
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    wait_closed(&client, CloseReason::IdleExpired, 1);
+}
+
+/// `Keep-Alive: max`: a connection that will serve no more is not kept.
+pub fn the_servers_number_of_uses_is_honoured<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        for left in ["1", "0"] {
+            conn.request()?;
+            conn.send(reply::respond(200, &[("keep-alive", &format!("max={left}"))], "x"))?;
+        }
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let used = |client: &C| expect(client, get(&server.url("/"))).exchange.connection;
+    assert_eq!([used(&client), used(&client), used(&client)], [1, 1, 2]);
+}
+
+/// `Config::max_idle_per_origin`.
+pub fn more_idle_connections_than_the_limit_are_closed<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.wait("answer")?;
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_idle_per_origin(2));
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, request) = (client.clone(), get(&server.url("/")));
+            std::thread::spawn(move || expect(&client, request))
+        })
+        .collect();
+    server.wait_requests(4);
+    server.open("answer");
+    calls.into_iter().for_each(|call| drop(call.join().expect("a whole response")));
+    let stats = client.stats();
+    assert_eq!((stats.idle, stats.closed(CloseReason::IdleLimit)), (2, 2));
+}
+
+/// The most recently used connection is the least likely to be stale.
+pub fn the_most_recently_used_connection_is_taken_first<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            if request.target() != "/free" {
+                conn.wait(request.target())?;
+            }
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new());
+    let busy = |path: &str| {
+        let (client, request) = (client.clone(), get(&server.url(path)));
+        std::thread::spawn(move || expect(&client, request).exchange.connection)
+    };
+    let first = busy("/a");
+    server.wait_requests(1);
+    let second = busy("/b");
+    server.wait_requests(2);
+    server.open("/b");
+    let second = second.join().expect("a whole response");
+    server.open("/a");
+    let first = first.join().expect("a whole response");
+    assert_ne!(first, second);
+    assert_eq!(expect(&client, get(&server.url("/free"))).exchange.connection, first);
+}
+
+/// Two names are two origins, though they lead to one address (RFC 9110 section 4.3.1).
+pub fn two_names_of_one_server_share_no_connection<C: ApiClient>() {
+    let server = always(reply::ok("x"));
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    assert!(!expect(&client, get(&server.url_as("localhost", "/"))).exchange.reused);
+    assert!(expect(&client, get(&server.url_as("LOCALHOST", "/"))).exchange.reused);
+}
+
+/// A connection whose response is over while the request is not is no good for another one.
+pub fn a_response_before_the_end_of_the_request_ends_the_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request_head()?;
+        conn.send(reply::respond(413, &[], "too much"))?;
+        conn.wait("the response was seen")?;
+        conn.wait_closed()
+    });
+    let client = client_of_one::<C>();
+    let body = vec![b'x'; 16 << 20];
+    let got = expect(&client, super::send("POST", &server.url("/"), body));
+    assert_eq!((got.status.as_u16(), &got.body[..]), (413, &b"too much"[..]));
+    server.open("the response was seen");
+    eventually("the end of the connection", || client.stats().open == 0);
+    server.wait_closed(1);
+}

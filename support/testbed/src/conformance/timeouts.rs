@@ -1,0 +1,192 @@
+//! Each limit of time, and that it names itself. Nothing here measures: a limit that does not
+//! exist would run into the bound of the case.
+
+use std::time::Duration;
+
+use client_core::{
+    ApiClient, CloseReason, Config, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
+};
+use http_body_util::BodyExt;
+
+use super::{client, expect, expect_error, fetch, get, send};
+use crate::{
+    Server,
+    dead_ends::{Blackhole, Silent, blackhole_works},
+    reply,
+    run::{block_on, eventually},
+};
+
+const SHORT: Duration = Duration::from_millis(80);
+
+struct Never;
+
+impl Resolve for Never {
+    fn resolve(&self, _: Name) -> Resolving {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[track_caller]
+fn times_out<C: ApiClient>(client: &C, url: &str, phase: TimeoutPhase) {
+    let error = expect_error(client, get(url));
+    assert_eq!(error.timeout_phase(), Some(phase), "{error}");
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.connecting, stats.waiting), (0, 0, 0));
+}
+
+/// `Config::connect_timeout` covers the name.
+pub fn a_resolver_that_never_answers_is_a_connect_timeout<C: ApiClient>() {
+    let client = client::<C>(Config::new().connect_timeout(SHORT).resolver(Never));
+    times_out(&client, "http://never.invalid/", TimeoutPhase::Connect);
+}
+
+/// `Config::connect_timeout` covers TCP.
+pub fn an_address_that_never_answers_is_a_connect_timeout<C: ApiClient>() {
+    if !blackhole_works() {
+        return eprintln!("skipped: a full backlog is not silent on this machine");
+    }
+    let hole = Blackhole::on([127, 0, 0, 1].into()).expect("a black hole");
+    let client = client::<C>(Config::new().connect_timeout(SHORT));
+    times_out(&client, &hole.url("/"), TimeoutPhase::Connect);
+}
+
+/// `Config::head_timeout`.
+pub fn a_server_that_never_answers_is_a_head_timeout<C: ApiClient>() {
+    let silent = Silent::new();
+    let client = client::<C>(Config::new().head_timeout(SHORT));
+    times_out(&client, &silent.url("/"), TimeoutPhase::Head);
+    assert_eq!(client.stats().closed(CloseReason::Timeout), 1);
+}
+
+/// Half a head is no head, and 1xx responses do not count either.
+pub fn a_head_that_does_not_end_is_a_head_timeout<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new().head_timeout(SHORT));
+    times_out(&client, &server.url("/"), TimeoutPhase::Head);
+}
+
+/// `Config::body_idle_timeout`.
+pub fn a_body_that_stands_still_is_a_body_timeout<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new().body_idle_timeout(SHORT));
+    times_out(&client, &server.url("/"), TimeoutPhase::BodyIdle);
+}
+
+/// A body that moves is not idle, however long it takes in all: each piece comes after the reader
+/// has seen the one before.
+pub fn a_slow_body_that_moves_does_not_time_out<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")?;
+        for piece in ["a", "b", "c", "d"] {
+            conn.send(piece)?;
+            conn.wait(piece)?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().body_idle_timeout(Duration::from_secs(5)));
+    block_on(async {
+        let mut body = client.request(get(&server.url("/"))).await.unwrap().into_body();
+        for piece in ["a", "b", "c", "d"] {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(data, piece.as_bytes());
+            server.open(piece);
+        }
+        assert!(body.frame().await.is_none());
+    });
+}
+
+/// The clock of an idle body stands while its reader is what holds it up (decision 11).
+pub fn a_reader_that_pauses_is_no_idle_body<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok(vec![b'x'; 4 << 20]))
+    });
+    let other = Server::start(|conn| {
+        conn.request()?;
+        conn.wait_closed()
+    });
+    let config = Config::new().body_window(1024).body_idle_timeout(SHORT);
+    let client = client::<C>(config.head_timeout(4 * SHORT));
+    let response = block_on(client.request(get(&server.url("/")))).unwrap();
+    // A head timeout four times as long has run out meanwhile: the pause was real.
+    let error = expect_error(&client, get(&other.url("/")));
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Head));
+    let body = block_on(response.into_body().collect()).expect("a whole body").to_bytes();
+    assert_eq!(body.len(), 4 << 20);
+}
+
+/// `Config::total_timeout` covers the body.
+pub fn a_call_that_is_not_whole_in_time_is_a_total_timeout<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new().total_timeout(SHORT));
+    times_out(&client, &server.url("/"), TimeoutPhase::Total);
+}
+
+/// `Config::total_timeout` covers the request: a server that takes nothing of it.
+pub fn a_request_that_cannot_be_written_is_a_total_timeout<C: ApiClient>() {
+    let server = Server::start(|conn| conn.wait("never"));
+    let client = client::<C>(Config::new().total_timeout(SHORT));
+    let error = expect_error(&client, send("PUT", &server.url("/"), vec![0; 32 << 20]));
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total), "{error}");
+}
+
+/// `Config::total_timeout` covers the queue.
+pub fn waiting_for_a_connection_counts<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.wait("answer")?;
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(1).total_timeout(SHORT));
+    let calls =
+        [fetch(&client, get(&server.url("/a"))), fetch(&client, get(&server.url("/b")))];
+    for result in block_on(futures::future::join_all(calls)) {
+        let error = result.expect_err("nothing is answered");
+        assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total), "{error}");
+    }
+    server.open("answer");
+    assert_eq!(client.stats().waiting, 0);
+}
+
+/// `Config::total_timeout` ends a call whose caller does not poll: the connection is closed, and
+/// the caller is told at its next poll.
+pub fn a_deadline_acts_though_nobody_polls<C: ApiClient>() {
+    let silent = Silent::new();
+    let client = client::<C>(Config::new().total_timeout(SHORT));
+    let mut call = Box::pin(client.request(get(&silent.url("/"))));
+    super::begin(&mut call);
+    eventually("the end of the connection", || {
+        client.stats().closed(CloseReason::Timeout) == 1
+    });
+    let error = block_on(call).expect_err("nothing is answered");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}
+
+/// The client is as good as new after a timeout.
+pub fn after_a_timeout_the_next_call_gets_a_new_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        match conn.index() {
+            0 => conn.wait_closed(),
+            _ => conn.send(reply::ok("x")),
+        }
+    });
+    let client = client::<C>(Config::new().max_per_origin(1).head_timeout(SHORT));
+    expect_error(&client, get(&server.url("/")));
+    assert_eq!(expect(&client, get(&server.url("/"))).exchange.connection, 2);
+}
