@@ -3,13 +3,14 @@
 //! One task for each place in the pool does all that its connection needs, one step after the
 //! other, as a reader would tell it: resolve, connect, then exchanges with pauses between them,
 //! then close. What the other stages keep in fields between two events, the compiler keeps here in
-//! the task. Callers never touch a socket or a timer: they hand over a [`job`] and wait for its
+//! the task. Callers never touch a socket or a timer: they hand over a job and wait for its
 //! answer, so that they may run on any executor.
 //!
-//! Modules, from the caller to the socket: [`client`] (the handle), [`pool`] (who gets which
-//! connection), [`serving`] (the task), [`connection`] (one HTTP/1.1 connection's life), [`framing`] (bytes
-//! and messages), [`connect`] and [`resolver`] (from a name to a stream), [`transport`]. [`timer`]
-//! has the one timer of a connection, [`runtime`] the choice of the runtime.
+//! Modules, from the caller to the socket: `client` (the handle), `job` (a request on its way),
+//! `pool` (who gets which connection), `serving` (the task), `connection` (one HTTP/1.1
+//! connection's life), `framing` (bytes and messages), `connect` and `resolver` (from a name to a
+//! stream), `transport`. `timer` has the one timer of a connection, `runtime` the choice of the
+//! runtime.
 //!
 //! ```no_run
 //! use stage3_tokio::{Client, Config};
