@@ -130,10 +130,12 @@ impl Job {
     }
 
     /// Names the machine that is to be woken if the caller gives up; none: the pool is told.
-    pub(crate) fn carry(&self, by: Option<&Waker>) {
-        if let Reply::Awaited { carrier, .. } = &mut *self.call.lock() {
-            *carrier = by.cloned();
-        }
+    /// `false` if it has given up already.
+    pub(crate) fn carry(&self, by: Option<&Waker>) -> bool {
+        let mut reply = self.call.lock();
+        let Reply::Awaited { carrier, .. } = &mut *reply else { return false };
+        *carrier = by.cloned();
+        true
     }
 
     pub(crate) fn answer(mut self, answer: Answer) {

@@ -27,6 +27,7 @@ use rotor::{EventSet, Response, Scope, Time, Void};
 
 use crate::{
     bell::Bell,
+    call::Ticket,
     event_loop::{Context, Fsm, Reply, Seed},
     pool::{Chain, PlaceId},
     resolver,
@@ -108,6 +109,8 @@ impl Race {
 /// What the machines of one chain share. They live in one thread.
 pub(crate) struct Contest {
     place: PlaceId,
+    /// For whom, in recordings.
+    ticket: Ticket,
     race: Race,
     /// By the number of the attempt. A socket that is gone tells its machine to end.
     entrants: Vec<Entrant>,
@@ -129,7 +132,7 @@ impl Contest {
         loop {
             let step = self.race.step(now);
             let Step::Try(number, address) = step else { return step };
-            io_model!(connect, place = self.place, address = %address);
+            io_model!(connect, request = self.ticket, address = %address);
             let socket = TcpStream::connect(address, nodelay);
             let (socket, failure) = match socket {
                 Ok(socket) => (Some(socket), None),
@@ -270,6 +273,7 @@ impl Racer {
             .map_err(|error| Error::resolve(origin.host(), error))?;
         let contest = Rc::new(RefCell::new(Contest {
             place: self.chain.place,
+            ticket: self.chain.ticket,
             race: Race::new(addresses, origin.port(), now),
             entrants: Vec::new(),
             racer: self.waker.clone(),
@@ -279,7 +283,7 @@ impl Racer {
         Poll::Ready(Ok(contest))
     }
 
-    fn fail(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
+    fn fail(self, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
         if let Stage::Racing(contest) = &self.stage {
             contest.borrow_mut().close();
         }
@@ -314,7 +318,7 @@ impl Attempt {
         let waker = Waker::from(bell.clone());
         {
             let mut contest = contest.borrow_mut();
-            io_model!(register, place = contest.place);
+            io_model!(register, request = contest.ticket);
             let registered = match &contest.entrants[number].socket {
                 Some(socket) => scope.register(socket, interest(), mode()),
                 None => Ok(()),

@@ -128,8 +128,7 @@ impl<T: Transport> Connection<T> {
         waker: Waker,
         now: Time,
     ) -> Self {
-        let mut framing = Framing::default();
-        framing.ready(ready);
+        let framing = Framing::new(number, ready);
         let expires = after(now, config.idle_timeout);
         let told = KeepAlive::default();
         Connection {
@@ -159,7 +158,6 @@ impl<T: Transport> Connection<T> {
 
     /// Begins an exchange.
     pub(crate) fn start(&mut self, job: Job, now: Time, scratch: &mut [u8]) -> Next {
-        job.carry(Some(&self.waker));
         let reused = self.served > 0;
         self.served += 1;
         self.running = Some(Running {
@@ -174,7 +172,7 @@ impl<T: Transport> Connection<T> {
             total_by: job.deadline,
             caller: Caller::Waiting(job),
         });
-        self.woken(now, scratch)
+        self.drive(now, scratch)
     }
 
     /// Becomes idle: gives its buffer back, and looks at its socket once more if there may be
@@ -196,7 +194,7 @@ impl<T: Transport> Connection<T> {
     /// also be for nothing.
     pub(crate) fn woken(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         if self.is_cancelled() {
-            io_model!(cancel, connection = self.number);
+            io_model!(cancel, connection = self.number, why = "the caller gave up");
             return Next::Close(CloseReason::Cancelled, Delivery::Nothing);
         }
         self.drive(now, scratch)
@@ -302,7 +300,7 @@ impl<T: Transport> Connection<T> {
         {
             return next;
         }
-        io_model!(cancel, connection = self.number);
+        io_model!(cancel, connection = self.number, why = "the body was dropped");
         Next::Close(CloseReason::BodyDropped, Delivery::Nothing)
     }
 
@@ -315,7 +313,7 @@ impl<T: Transport> Connection<T> {
             match running.decoder.decode(&mut self.framing.buffer) {
                 Ok(None) => break,
                 Ok(Some(Event::Head(head))) => {
-                    io_model!(frame, connection = self.number, status = head.status.as_u16());
+                    io_model!(frame, connection = self.number, why = "head");
                     early = Some((head, Bytes::new()));
                 }
                 Ok(Some(Event::Data(piece))) => match (&mut early, &mut running.caller) {
@@ -323,7 +321,10 @@ impl<T: Transport> Connection<T> {
                     (None, Caller::Reading(sender)) => sender.push(piece),
                     (None, Caller::Waiting(_)) => {}
                 },
-                Ok(Some(Event::End(trailers))) => return Some(self.finish(early, trailers)),
+                Ok(Some(Event::End(trailers))) => {
+                    io_model!(frame, connection = self.number, why = "end");
+                    return Some(self.finish(early, trailers));
+                }
                 Err(error) => {
                     self.open(early);
                     return Some(self.fail(error, CloseReason::ProtocolError));

@@ -35,6 +35,9 @@ const TICK_MS: u64 = 10;
 /// Slots of the timers' wheel: more than one turn of it is no error, only slower.
 const WHEEL: usize = 1024;
 
+/// A limit of connections that means "none" still ends here: rotor allocates all slots at once.
+const MOST_MACHINES: usize = 1 << 16;
+
 /// What a machine answers.
 pub(crate) type Reply = Response<Fsm, Seed>;
 
@@ -221,7 +224,7 @@ fn make(config: &Config) -> io::Result<(Loop<Fsm>, Arc<Bell>)> {
 /// One slot for the pool, and for each connection three: while it is being made, its chain, and
 /// two attempts. More attempts than that at once need a third silent address.
 fn sizes(config: &Config) -> rotor::Config {
-    let machines = config.max_total.saturating_mul(3).saturating_add(16).min(1 << 20);
+    let machines = config.max_total.saturating_mul(3).saturating_add(16).min(MOST_MACHINES);
     let mut sizes = rotor::Config::new();
     sizes.slab_capacity(machines);
     sizes

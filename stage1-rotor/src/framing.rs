@@ -20,8 +20,9 @@ use crate::transport::Readiness;
 pub(crate) const READ_SIZE: usize = 16 * 1024;
 
 /// What lies between a socket and its messages.
-#[derive(Default)]
 pub(crate) struct Framing {
+    /// Whose this is, for recordings.
+    connection: u64,
     /// What was read and is not yet a whole event of the decoder.
     pub(crate) buffer: BytesMut,
     /// What the socket can do, as far as is known.
@@ -40,6 +41,11 @@ pub(crate) enum Progress {
 }
 
 impl Framing {
+    /// `ready` is what the loop has said about the socket so far.
+    pub(crate) fn new(connection: u64, ready: Readiness) -> Self {
+        Framing { connection, buffer: BytesMut::new(), ready }
+    }
+
     /// Remembers what has become possible.
     pub(crate) fn ready(&mut self, event: Readiness) {
         self.ready.readable |= event.readable;
@@ -77,11 +83,11 @@ impl Framing {
             match io.write_vectored(&outgoing.rest(*written).map(IoSlice::new)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    io_model!(write, bytes = count);
+                    io_model!(write, connection = self.connection, bytes = count);
                     *written += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    io_model!(would_block, direction = "write");
+                    io_model!(would_block, connection = self.connection, direction = "write");
                     self.ready.writable = false;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -101,13 +107,13 @@ impl Framing {
             match io.read(scratch) {
                 Ok(0) => return Ok(Progress::End),
                 Ok(count) => {
-                    io_model!(read, bytes = count);
+                    io_model!(read, connection = self.connection, bytes = count);
                     self.buffer.extend_from_slice(&scratch[..count]);
                     self.ready.readable = count == scratch.len() || self.ready.hup;
                     return Ok(Progress::Made);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    io_model!(would_block, direction = "read");
+                    io_model!(would_block, connection = self.connection, direction = "read");
                     self.ready.readable = false;
                     return Ok(Progress::WouldBlock);
                 }

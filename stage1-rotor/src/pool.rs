@@ -96,6 +96,8 @@ struct Counted {
 struct Place {
     origin: OriginId,
     state: State,
+    /// The connection's number, once there is one.
+    number: u64,
     /// The connection has carried an exchange.
     used: bool,
     /// Wakes its machine, once there is one.
@@ -164,7 +166,6 @@ impl Pool {
         if job.is_gone() {
             return;
         }
-        io_model!(checkout, request = job.ticket());
         job.deadline = self.config.total_timeout.map(|total| after(now, total));
         let ticket = job.ticket();
         let id = self.origin(&job.call().outgoing.origin);
@@ -172,6 +173,7 @@ impl Pool {
         self.origins[id].waiters.push(job);
         self.stats.waiting += 1;
         self.serve(id);
+        io_model!(wait, request = ticket, queued = self.queued);
         if self.queued > self.config.max_waiting
             && let Some(job) = self.remove_waiter(id, ticket)
         {
@@ -259,18 +261,19 @@ impl Pool {
     /// A chain has made its connection: its number, and what it does first. It serves the waiter
     /// that it was made for, if that one still waits.
     pub(crate) fn connected(&mut self, place: PlaceId, waker: Waker) -> (u64, Turn) {
-        let entry = &mut self.places[place];
-        entry.waker = Some(waker);
-        let before = std::mem::replace(&mut entry.state, State::InUse);
-        let id = entry.origin;
         self.stats.connecting -= 1;
         self.stats.in_use += 1;
         self.stats.created += 1;
         let number = self.stats.created;
-        if let State::Connecting(ticket) = before
+        let entry = &mut self.places[place];
+        entry.waker = Some(waker);
+        entry.number = number;
+        let id = entry.origin;
+        if let State::Connecting(ticket) = std::mem::replace(&mut entry.state, State::InUse)
             && let Some(job) = self.remove_waiter(id, ticket)
+            && let Some(job) = self.hand_over(place, job)
         {
-            return (number, self.hand_over(place, job));
+            return (number, Turn::Serve(job));
         }
         (number, self.checkin(place))
     }
@@ -301,46 +304,38 @@ impl Pool {
     /// A connection's exchange is over, and it could serve another.
     pub(crate) fn checkin(&mut self, place: PlaceId) -> Turn {
         let id = self.places[place].origin;
-        if let Some(ticket) = self.origins[id].waiters.oldest() {
-            if self.must_yield(id, ticket) {
-                return Turn::Close(CloseReason::Evicted);
-            }
-            if let Some(job) = self.remove_waiter(id, ticket) {
-                return self.hand_over(place, job);
-            }
+        if self.must_yield(id) {
+            return Turn::Close(CloseReason::Evicted);
+        }
+        if let Some(job) = self.oldest_waiter(place) {
+            return Turn::Serve(job);
         }
         if self.closed {
             return Turn::Close(CloseReason::ClientClosed);
         }
-        if self.held >= self.config.max_total && !self.starving.is_empty() {
-            return Turn::Close(CloseReason::Evicted);
-        }
         if self.origins[id].idle.len() >= self.config.max_idle_per_origin {
             return Turn::Close(CloseReason::IdleLimit);
         }
-        io_model!(checkin, place = place);
+        io_model!(checkin, connection = self.places[place].number);
         self.since += 1;
-        self.stats.in_use -= 1;
-        self.stats.idle += 1;
         self.lie_down(place, self.since);
         Turn::Rest
     }
 
     /// A connection was rung. What for stands here, and not in the ring, which may be an old one.
     pub(crate) fn woken(&mut self, place: PlaceId) -> Turn {
-        let entry = &self.places[place];
-        let id = entry.origin;
-        match entry.state {
+        match self.places[place].state {
             State::Doomed(reason, _) => Turn::Close(reason),
             State::Promised(since) => {
-                let oldest = self.origins[id].waiters.oldest();
-                match oldest.and_then(|ticket| self.remove_waiter(id, ticket)) {
-                    None if self.closed => Turn::Close(CloseReason::ClientClosed),
-                    job => {
-                        self.origins[id].promised -= 1;
-                        self.take_up(place, since, job)
-                    }
+                self.get_up(place);
+                if let Some(job) = self.oldest_waiter(place) {
+                    return Turn::Serve(job);
                 }
+                if self.closed {
+                    return Turn::Close(CloseReason::ClientClosed);
+                }
+                self.lie_down(place, since);
+                Turn::Rest
             }
             State::Connecting(_) | State::InUse | State::Idle(_) => Turn::Rest,
         }
@@ -377,7 +372,7 @@ impl Pool {
             }
             State::InUse | State::Connecting(_) => self.release(id),
         }
-        io_model!(close, place = place, why = first.as_str());
+        io_model!(close, connection = entry.number, why = first.as_str());
         self.stats.count_closed(first);
         self.serve(id);
         if !self.chains.is_empty() || self.closed {
@@ -390,8 +385,7 @@ impl Pool {
     pub(crate) fn retry(&mut self, place: PlaceId, job: Job, reason: CloseReason) {
         let id = self.places[place].origin;
         let ticket = job.ticket();
-        job.carry(None);
-        if job.is_gone() {
+        if !job.carry(None) {
             return;
         }
         self.stats.retried += 1;
@@ -469,50 +463,68 @@ impl Pool {
         below.or_else(|| self.starving.values().next()).copied()
     }
 
-    /// Whether a freed connection of this origin must be given up, though its oldest waiter, with
-    /// this ticket, could use it.
-    fn must_yield(&self, id: OriginId, ticket: Ticket) -> bool {
-        if self.held < self.config.max_total {
+    /// Whether a freed connection of this origin must be given up, since others wait for a place.
+    fn must_yield(&self, id: OriginId) -> bool {
+        if self.held < self.config.max_total || self.starving.is_empty() {
             return false;
         }
+        let Some(own) = self.origins[id].waiters.oldest() else { return true };
         let share = entitlement(self.config.max_total, self.demand);
         let below = |other: &OriginId| *other != id && self.origins[*other].held < share;
         let Some((&other, _)) = self.starving.iter().find(|(_, other)| below(other)) else {
             return false;
         };
         let above = self.origins[id].held > share;
-        above || (self.demand > self.config.max_total && other < ticket)
+        above || (self.demand > self.config.max_total && other < own)
     }
 
-    /// A promised connection serves the caller that it was rung for, or goes back to where it was.
-    fn take_up(&mut self, place: PlaceId, since: Since, job: Option<Job>) -> Turn {
-        let Some(job) = job else {
-            self.lie_down(place, since);
-            return Turn::Rest;
-        };
-        self.stats.idle -= 1;
-        self.stats.in_use += 1;
-        self.hand_over(place, job)
+    /// Hands this connection to its origin's oldest waiter.
+    fn oldest_waiter(&mut self, place: PlaceId) -> Option<Job> {
+        let id = self.places[place].origin;
+        while let Some(ticket) = self.origins[id].waiters.oldest() {
+            let job = self.remove_waiter(id, ticket)?;
+            if let Some(job) = self.hand_over(place, job) {
+                return Some(job);
+            }
+        }
+        None
     }
 
-    /// Gives a connection to a caller.
-    fn hand_over(&mut self, place: PlaceId, job: Job) -> Turn {
+    /// Gives a connection to a caller, unless that has given up. From here on it is the connection
+    /// that is told if it does.
+    fn hand_over(&mut self, place: PlaceId, job: Job) -> Option<Job> {
         let entry = &mut self.places[place];
-        entry.state = State::InUse;
         let id = entry.origin;
-        if std::mem::replace(&mut entry.used, true) {
-            self.stats.reused += 1;
+        let taken = job.carry(entry.waker.as_ref());
+        if taken {
+            io_model!(checkout, request = job.ticket(), connection = entry.number);
+            entry.state = State::InUse;
+            let reused = std::mem::replace(&mut entry.used, true);
+            self.stats.reused += u64::from(reused);
         }
         self.account(id);
-        Turn::Serve(job)
+        taken.then_some(job)
     }
 
+    /// A connection that nobody needs becomes idle, as of the moment given.
     fn lie_down(&mut self, place: PlaceId, since: Since) {
-        let id = self.places[place].origin;
-        self.places[place].state = State::Idle(since);
+        let entry = &mut self.places[place];
+        let id = entry.origin;
+        entry.state = State::Idle(since);
+        self.stats.in_use -= 1;
+        self.stats.idle += 1;
         self.idle.insert(since, place);
         self.origins[id].idle.insert(since, place);
         self.account(id);
+    }
+
+    /// A promised connection has come.
+    fn get_up(&mut self, place: PlaceId) {
+        let entry = &mut self.places[place];
+        entry.state = State::InUse;
+        self.origins[entry.origin].promised -= 1;
+        self.stats.idle -= 1;
+        self.stats.in_use += 1;
     }
 
     /// Tells an idle connection to close. Its place may be given to a chain now, which starts when
@@ -538,7 +550,13 @@ impl Pool {
         self.origins[id].held += 1;
         self.origins[id].places += 1;
         let state = State::Connecting(ticket);
-        let place = self.places.insert(Place { origin: id, state, used: false, waker: None });
+        let place = self.places.insert(Place {
+            origin: id,
+            state,
+            number: 0,
+            used: false,
+            waker: None,
+        });
         Chain { place, origin: self.origins[id].origin.clone(), ticket }
     }
 

@@ -122,7 +122,7 @@ impl Serving {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let Serving { connection, place, .. } = *self;
-        io_model!(close, connection = connection.number(), why = reason.as_str());
+        io_model!(deregister, connection = connection.number());
         drop(connection);
         let delivery = match delivery {
             Delivery::Retry(job) => {

@@ -12,12 +12,14 @@ use crate::call::Call;
 struct Scene {
     pool: Pool,
     calls: Vec<Arc<Call>>,
+    /// Those that are being served.
+    jobs: Vec<Job>,
     now: Time,
 }
 
 fn scene(config: Config) -> Scene {
     let pool = Pool::new(Arc::new(config), Arc::default(), Waker::noop().clone());
-    Scene { pool, calls: Vec::new(), now: Time::zero() }
+    Scene { pool, calls: Vec::new(), jobs: Vec::new(), now: Time::zero() }
 }
 
 impl Scene {
@@ -56,11 +58,14 @@ impl Scene {
         self.served(turn)
     }
 
-    /// Whom a turn serves, once its caller has been answered for. A turn that closes is a failure
-    /// of the test.
+    /// Whom a turn serves. A turn that closes is a failure of the test.
     fn served(&mut self, turn: Turn) -> Option<Ticket> {
         match turn {
-            Turn::Serve(job) => Some(job.ticket()),
+            Turn::Serve(job) => {
+                let ticket = job.ticket();
+                self.jobs.push(job);
+                Some(ticket)
+            }
             Turn::Rest => None,
             Turn::Close(reason) => panic!("told to close: {reason}"),
         }
@@ -261,8 +266,8 @@ fn a_failed_connect_whose_waiter_was_served_fails_nobody() {
 fn a_retry_keeps_its_place_in_the_queue_and_takes_only_a_fresh_connection() {
     let mut scene = scene(Config::new().max_per_origin(2));
     let [stale, other] = [scene.hold("http://a/"), scene.hold("http://a/")];
-    let call = scene.calls[0].clone();
-    scene.pool.retry(stale, Job::new(call), CloseReason::PeerClosed);
+    let job = scene.jobs.remove(0);
+    scene.pool.retry(stale, job, CloseReason::PeerClosed);
     scene.pool.closed(stale, CloseReason::PeerClosed);
     assert_eq!(scene.checkin(other), None, "it could be as stale");
     assert_eq!(scene.connect().1, Some(0));
