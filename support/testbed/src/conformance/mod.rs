@@ -17,6 +17,7 @@ pub mod framing;
 pub mod limits;
 pub mod malformed;
 pub mod pool;
+pub mod process;
 pub mod request;
 pub mod retry;
 pub mod reuse;
@@ -181,6 +182,10 @@ macro_rules! conformance_list {
             an_origin_below_its_share_gets_the_freed_slot
             a_waiter_that_gives_up_is_skipped
             stats_agree_with_what_the_caller_sees
+        }
+        $crate::conformance_group! { $client, process:
+            many_calls_share_few_connections
+            every_caller_learns_that_the_server_is_gone
         }
         $crate::conformance_group! { $client, connect:
             localhost_is_found_by_the_systems_resolver

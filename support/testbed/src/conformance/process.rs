@@ -1,0 +1,134 @@
+//! Promises about many calls at once, and about a whole process: what is left of a client, and what
+//! it takes while it works. Those that count threads, descriptors or memory are not in the list of
+//! all cases, since each has to be the only test of its binary.
+
+use std::time::Duration;
+
+use client_core::{ApiClient, Config, ErrorKind};
+use futures::StreamExt;
+use http_body_util::BodyExt;
+
+use super::{client, expect, fetch, get};
+use crate::{
+    Server,
+    api::{self, pattern},
+    reply,
+    run::{self, block_on, eventually},
+};
+
+/// Once the last handle, response future and body are gone, so is every thread and descriptor that
+/// the client made (DESIGN's contract), whichever of them goes last and whatever was going on.
+pub fn nothing_is_left_of_a_client<C: ApiClient>() {
+    let server = api::start().expect("a server");
+    // What the first use of the system's resolver and allocator leaves behind is not the client's.
+    use_and_drop::<C>(&server);
+    let (Some(threads), Some(descriptors)) = (run::thread_count(), run::fd_count()) else {
+        return eprintln!("skipped: threads and descriptors are counted on Linux only");
+    };
+    let (threads, descriptors) = (threads - server.log().open, descriptors - server.log().open);
+    for _ in 0..10 {
+        use_and_drop::<C>(&server);
+    }
+    // The server has a thread and a descriptor for each connection that it has not seen closed.
+    eventually("the threads as they were", || {
+        run::thread_count() <= Some(threads + server.log().open)
+    });
+    eventually("the descriptors as they were", || {
+        run::fd_count() <= Some(descriptors + server.log().open)
+    });
+    assert_eq!(server.look(|log| log.failure.clone()), None);
+}
+
+/// Leaves calls in every phase, then drops everything.
+fn use_and_drop<C: ApiClient>(server: &Server) {
+    let client = client::<C>(Config::new().max_per_origin(4));
+    expect(&client, get(&server.url_as("localhost", "/quotes/7")));
+    let body =
+        block_on(client.request(get(&server.url("/bytes/4000000")))).expect("a response");
+    let mut calls: Vec<_> =
+        (0..8).map(|_| Box::pin(client.request(get(&server.url("/silent"))))).collect();
+    calls.iter_mut().for_each(super::begin);
+    drop(client);
+    drop(calls);
+    drop(body);
+}
+
+/// 1,000 requests, 64 at a time, over 8 connections: each response whole and its own.
+pub fn many_calls_share_few_connections<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            conn.send(reply::ok(request.target()))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(8));
+    let calls = futures::stream::iter(0..1000).map(|n| {
+        let path = format!("/{n}");
+        let call = fetch(&client, get(&server.url(&path)));
+        async move { assert_eq!(call.await.expect("a whole response").body, path.as_bytes()) }
+    });
+    let whole = block_on(calls.buffer_unordered(64).count());
+    let log = server.log();
+    assert_eq!((whole, log.received), (1000, 1000));
+    assert!(log.accepted <= 8 && client.stats().created <= 8, "{log}");
+}
+
+/// A body of 100 MB passes through a window: each byte right, and little memory.
+pub fn a_hundred_megabytes_pass_through_little_memory<C: ApiClient>() {
+    const LENGTH: u64 = 100_000_000;
+    const MEMORY: u64 = 64 << 20;
+    let server = api::start().expect("a server");
+    let client = client::<C>(Config::new());
+    let mut check = pattern::Check::new();
+    block_on(async {
+        let url = server.url(&format!("/bytes/{LENGTH}"));
+        let mut body = client.request(get(&url)).await.expect("a response").into_body();
+        while let Some(frame) = body.frame().await {
+            check.update(&frame.expect("a frame").into_data().expect("data"));
+        }
+    });
+    assert!(check.is_whole(LENGTH), "the body differs from what was sent");
+    match run::peak_rss_bytes() {
+        Some(peak) => assert!(peak < MEMORY, "{peak} bytes were resident, server included"),
+        None => eprintln!("skipped: memory is measured on Linux only"),
+    }
+}
+
+/// The server dies in mid-run: every caller gets an error within its timeout, nobody hangs.
+pub fn every_caller_learns_that_the_server_is_gone<C: ApiClient>() {
+    let mut server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            if request.target() == "/held" {
+                conn.wait("never")?;
+            }
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let config = Config::new().max_per_origin(8).total_timeout(Duration::from_secs(5));
+    let client = client::<C>(config);
+    let url = server.url("");
+    let calls: Vec<_> = (0..100)
+        .map(|n| {
+            let path = if n % 4 == 0 { "/held" } else { "/" };
+            let (client, request) = (client.clone(), get(&format!("{url}{path}")));
+            std::thread::spawn(move || super::call(&client, request).map(|got| got.status))
+        })
+        .collect();
+    server.wait_for("all connections held", |log| {
+        log.requests.iter().filter(|request| request.target() == "/held").count() >= 8
+    });
+    server.stop();
+    for call in calls {
+        match call.join().expect("no panic") {
+            Ok(status) => assert_eq!(status, 200),
+            Err(error) => assert!(
+                [ErrorKind::Connect, ErrorKind::ClosedEarly, ErrorKind::Timeout]
+                    .contains(&error.kind()),
+                "{error}"
+            ),
+        }
+    }
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.waiting, stats.connecting), (0, 0, 0), "{stats:?}");
+}
