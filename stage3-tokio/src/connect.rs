@@ -9,19 +9,21 @@ use std::{io, net::SocketAddr};
 use client_core::{ATTEMPT_DELAY, AttemptError, Config, Error, Origin, TimeoutPhase, io_model};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
-    net::TcpStream,
     select,
     time::{sleep, timeout},
 };
 
-use crate::{resolver, transport};
+use crate::{
+    resolver,
+    transport::{self, Stream},
+};
 
 /// Connects to an origin.
 ///
 /// # Cancel safety
 ///
 /// Dropping it closes every attempt; a resolution by the system ends by itself.
-pub(crate) async fn connect(origin: &Origin, config: &Config) -> Result<TcpStream, Error> {
+pub(crate) async fn connect(origin: &Origin, config: &Config) -> Result<Stream, Error> {
     let after = config.connect_timeout;
     let chain = async {
         let found = resolver::resolve(origin, config).await?;

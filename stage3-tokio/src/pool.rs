@@ -187,7 +187,8 @@ impl Slot {
 
     /// The connection could serve another exchange. `used`: it has served one before.
     pub(crate) fn checkin(&mut self, used: bool) -> Checkin {
-        let checkin = self.pool.state().checkin(self.chain.place, used);
+        let (checkin, then) = self.pool.state().checkin(self.chain.place, used);
+        self.pool.perform(then);
         let why = match &checkin {
             Checkin::Serve(_) => "oldest waiter",
             Checkin::Idle(_) => "idle",
@@ -381,8 +382,15 @@ impl State {
         Ok((Some(Waiter { place: id, ticket }), then))
     }
 
-    /// A connection is free: `used`, or fresh from a chain.
-    fn checkin(&mut self, id: usize, used: bool) -> Checkin {
+    /// A connection is free: `used`, or fresh from a chain. If that served somebody older than the
+    /// waiter it was made for, that one needs another chain.
+    fn checkin(&mut self, id: usize, used: bool) -> (Checkin, Then) {
+        let checkin = self.assign(id, used);
+        (checkin, self.start_chain())
+    }
+
+    /// What a free connection does: see the rules of this module.
+    fn assign(&mut self, id: usize, used: bool) -> Checkin {
         let place = &self.places[id];
         let own = place.waiters.first_key_value().map(|(ticket, _)| *ticket);
         let full = self.slots >= self.max_total;
@@ -434,7 +442,7 @@ impl State {
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.created += 1;
-        // An older waiter may get this connection: then this one is without a chain again.
+        // Another waiter may get this connection: then this one is without a chain again.
         let place = &mut self.places[chain.place];
         if place.waiters.contains_key(&chain.ticket) && place.unchained.insert(chain.ticket) {
             self.unchained += 1;

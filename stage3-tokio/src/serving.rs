@@ -12,7 +12,6 @@ use std::future::poll_fn;
 
 use client_core::{CloseReason, Error, TimeoutPhase};
 use tokio::{
-    net::TcpStream,
     pin, select,
     time::{Instant, sleep_until},
 };
@@ -23,7 +22,7 @@ use crate::{
     job::Job,
     pool::{Checkin, Idling, Order, Slot},
     timer::after,
-    transport::Transport,
+    transport::{Stream, Transport},
 };
 
 /// Serves a slot until it is given back.
@@ -43,7 +42,7 @@ pub(crate) async fn run(mut slot: Slot) {
 }
 
 /// Connects. A request that is sent again may come to its limit meanwhile; the connecting goes on.
-async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<TcpStream, Error> {
+async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream, Error> {
     let connecting = connect(slot.origin(), slot.config());
     pin!(connecting);
     if let Some(deadline) = again.as_ref().and_then(|job| job.deadline) {

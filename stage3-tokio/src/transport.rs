@@ -15,8 +15,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
 
+/// The stream that connecting ends with.
+pub(crate) type Stream = TcpStream;
+
 /// Opens TCP to one address.
-pub(crate) async fn tcp(address: SocketAddr, nodelay: bool) -> io::Result<TcpStream> {
+pub(crate) async fn tcp(address: SocketAddr, nodelay: bool) -> io::Result<Stream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(nodelay)?;
     Ok(stream)

@@ -39,7 +39,7 @@ impl Scene {
         let chain = then.chain.expect("a free slot");
         self.state.opened(&chain);
         let held = Held { chain };
-        assert_eq!(served(self.state.checkin(held.chain.place, false)), host_path);
+        assert_eq!(served(self.state.assign(held.chain.place, false)), host_path);
         held
     }
 
@@ -51,7 +51,7 @@ impl Scene {
     }
 
     fn checkin(&mut self, held: &Held) -> Checkin {
-        self.state.checkin(held.chain.place, true)
+        self.state.assign(held.chain.place, true)
     }
 
     fn idle(&mut self, held: &Held) -> Idling {
@@ -125,7 +125,18 @@ fn a_freed_connection_goes_to_the_oldest_waiter() {
     // The one that a chain is under way for is older.
     assert_eq!(served(scene.checkin(&held)), "a/1");
     scene.state.opened(&chain);
-    assert_eq!(served(scene.state.checkin(chain.place, false)), "a/2");
+    assert_eq!(served(scene.state.assign(chain.place, false)), "a/2");
+}
+
+#[test]
+fn a_chain_that_serves_somebody_older_is_followed_by_another() {
+    let mut scene = scene(Config::new().max_per_origin(3));
+    let _slow = perform(scene.ask("a/0").unwrap().1).unwrap();
+    let fast = perform(scene.ask("a/1").unwrap().1).unwrap();
+    scene.state.opened(&fast);
+    let (checkin, then) = scene.state.checkin(fast.place, false);
+    assert_eq!(served(checkin), "a/0");
+    assert_eq!(perform(then).map(|chain| chain.ticket), Some(fast.ticket));
 }
 
 #[test]
@@ -201,7 +212,7 @@ fn a_connection_whose_waiter_has_gone_becomes_idle() {
     let chain = perform(then).unwrap();
     scene.state.take_waiter(waiter.unwrap());
     scene.state.opened(&chain);
-    let Checkin::Idle(mut idling) = scene.state.checkin(chain.place, false) else {
+    let Checkin::Idle(mut idling) = scene.state.assign(chain.place, false) else {
         panic!("not idle");
     };
     assert!(perform(scene.ask("a/1").unwrap().1).is_none());
