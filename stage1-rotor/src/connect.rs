@@ -219,7 +219,7 @@ impl Racer {
         if let Stage::Racing(contest) = &self.stage
             && contest.borrow().won
         {
-            return Response::done();
+            return self.bell.end();
         }
         let now = scope.now();
         if passed(Some(self.deadline), now) {
@@ -288,7 +288,7 @@ impl Racer {
             contest.borrow_mut().close();
         }
         scope.pool.failed(self.chain.place, error);
-        Response::done()
+        self.bell.end()
     }
 
     /// Lies down until an attempt rings, the next is due, or the time is over.
@@ -340,19 +340,19 @@ impl Attempt {
     ) -> Reply {
         let mut contest = self.contest.borrow_mut();
         let Some(socket) = &contest.entrants[self.number].socket else {
-            return Response::done();
+            return self.bell.end();
         };
         // A refused socket is writable too, so the error comes first.
         let error = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
         if let Err(error) = error {
             contest.failed(self.number, error);
-            return Response::done();
+            return self.bell.end();
         }
         if !events.is_writable() {
             drop(contest);
             return rest(Fsm::Attempt(self), None);
         }
-        let Some(socket) = contest.won_by(self.number) else { return Response::done() };
+        let Some(socket) = contest.won_by(self.number) else { return self.bell.end() };
         let place = contest.place;
         drop(contest);
         Serving::begin(socket, events, place, self.bell, scope)
@@ -362,7 +362,7 @@ impl Attempt {
     pub(crate) fn woken(self: Box<Self>) -> Reply {
         self.bell.heard();
         if self.contest.borrow().entrants[self.number].socket.is_none() {
-            return Response::done();
+            return self.bell.end();
         }
         rest(Fsm::Attempt(self), None)
     }

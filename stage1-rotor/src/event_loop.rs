@@ -65,6 +65,8 @@ pub(crate) enum Fsm {
     Attempt(Box<Attempt>),
     /// A connection.
     Serving(Box<Serving>),
+    /// What has ended but for a ring that is on its way to it.
+    Gone,
 }
 
 /// What a new machine is made from.
@@ -90,6 +92,7 @@ impl Machine for Fsm {
             Fsm::Attempt(attempt) => attempt.ready(events, scope),
             Fsm::Racer(racer) => racer.step(scope),
             Fsm::Pool => pump(scope),
+            Fsm::Gone => Response::ok(Fsm::Gone),
         }
     }
 
@@ -121,6 +124,7 @@ impl Machine for Fsm {
             Fsm::Racer(racer) => racer.step(scope),
             Fsm::Serving(connection) => connection.timeout(scope),
             Fsm::Attempt(attempt) => attempt.woken(),
+            Fsm::Gone => Response::ok(Fsm::Gone),
         }
     }
 
@@ -130,6 +134,7 @@ impl Machine for Fsm {
             Fsm::Racer(racer) => racer.woken(scope),
             Fsm::Attempt(attempt) => attempt.woken(),
             Fsm::Serving(connection) => connection.woken(scope),
+            Fsm::Gone => Response::done(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, task::Waker};
 
 use client_core::{CloseReason, io_model};
-use rotor::{EventSet, Response, Scope};
+use rotor::{EventSet, Scope};
 
 use crate::{
     bell::Bell,
@@ -121,7 +121,7 @@ impl Serving {
         delivery: Delivery,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
-        let Serving { connection, place, .. } = *self;
+        let Serving { connection, place, bell } = *self;
         io_model!(deregister, connection = connection.number());
         drop(connection);
         let delivery = match delivery {
@@ -134,7 +134,7 @@ impl Serving {
         scope.pool.closed(place, reason);
         scope.pool.publish();
         delivery.deliver();
-        Response::done()
+        bell.end()
     }
 
     /// Every way on goes through here: it states the deadline again.
