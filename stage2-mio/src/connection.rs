@@ -162,7 +162,7 @@ impl<T: Transport> Connection<T> {
     ) -> Self {
         Connection {
             transport,
-            framing: Framing::new(told, Limits::from(config)),
+            framing: Framing::new(number, told, Limits::from(config)),
             state: State::Idle { until: now + config.idle_timeout },
             number,
             reused: false,
@@ -410,6 +410,7 @@ impl Exchange {
                 Ok(Some(Event::Head(head))) => self.arrive(head),
                 Ok(Some(Event::Data(piece))) => self.pass(piece, turn),
                 Ok(Some(Event::End(trailers))) => {
+                    io_model!(frame, request = self.ticket, why = "end");
                     if trailers.is_some() {
                         self.open(turn);
                     }
@@ -428,19 +429,14 @@ impl Exchange {
     }
 
     fn arrive(&mut self, head: Head) {
-        io_model!(
-            frame,
-            connection = self.about.connection,
-            request = self.ticket,
-            why = "head"
-        );
+        io_model!(frame, request = self.ticket, why = "head");
         if let Phase::Head { reply, .. } = mem::replace(&mut self.phase, Phase::Between) {
             self.phase = Phase::Arrived { reply, head, first: Bytes::new() };
         }
     }
 
     fn pass(&mut self, piece: Bytes, turn: &Turn<'_>) {
-        io_model!(frame, connection = self.about.connection, bytes = piece.len(), why = "data");
+        io_model!(frame, request = self.ticket, bytes = piece.len(), why = "data");
         if let Phase::Arrived { first, .. } = &mut self.phase
             && first.is_empty()
         {
@@ -456,13 +452,12 @@ impl Exchange {
 
     /// Gives the caller a head whose body is still under way.
     fn open(&mut self, turn: &Turn<'_>) {
-        if !matches!(self.phase, Phase::Arrived { .. }) {
-            return;
-        }
-        let Phase::Arrived { reply, head, first } =
-            mem::replace(&mut self.phase, Phase::Between)
-        else {
-            return;
+        let (reply, head, first) = match mem::replace(&mut self.phase, Phase::Between) {
+            Phase::Arrived { reply, head, first } => (reply, head, first),
+            other => {
+                self.phase = other;
+                return;
+            }
         };
         let expected = match head.length {
             BodyLength::Exact(length) => Some(length),
@@ -470,6 +465,7 @@ impl Exchange {
         };
         let (mut sender, body) = body::channel(turn.config.body_window, expected, self.about);
         sender.push(first);
+        io_model!(wake, request = self.ticket, why = "head");
         reply.answer(Ok(response(head, body)));
         let until = Some(turn.now + turn.config.body_idle_timeout);
         self.phase = Phase::Body { sender, until };
@@ -510,6 +506,7 @@ impl Exchange {
 
     /// What is left to say after a response that is whole.
     fn finish(self, trailers: Option<HeaderMap>) -> LastWord {
+        io_model!(wake, request = self.ticket, why = "end");
         match self.phase {
             Phase::Arrived { reply, head, first } if trailers.is_none() => {
                 LastWord::Respond(reply, response(head, Body::whole(first, self.about)))

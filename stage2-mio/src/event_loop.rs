@@ -195,12 +195,16 @@ impl EventLoop {
     fn event(&mut self, event: &Event) {
         let key = Key::from(event.token());
         let told = readiness(event);
-        io_model!(ready, read = told.readable, write = told.writable);
         match self.slots.get(key).map(|slot| &slot.owner) {
-            Some(Owner::Connection(_)) => {
+            Some(Owner::Connection(pooled)) => {
+                let connection = pooled.connection.number();
+                io_model!(ready, connection, read = told.readable, write = told.writable);
                 self.drive(key, |connection, turn| connection.ready(told, turn));
             }
-            Some(Owner::Attempt(_)) => self.attempted(key, told),
+            Some(Owner::Attempt(attempt)) => {
+                io_model!(ready, address = %attempt.address, write = told.writable);
+                self.attempted(key, told);
+            }
             Some(Owner::Chain(_)) | None => {}
         }
     }
@@ -227,15 +231,23 @@ impl EventLoop {
     }
 
     fn expire(&mut self, deadline: Deadline) {
-        io_model!(timer);
         match deadline {
-            Deadline::Waiter(origin, ticket) => self.expire_waiter(origin, ticket),
+            Deadline::Waiter(origin, ticket) => {
+                io_model!(timer, request = ticket);
+                self.expire_waiter(origin, ticket);
+            }
             Deadline::Slot(key) => {
                 let Some(slot) = self.slots.get_mut(key) else { return };
                 slot.timer.fired();
-                match slot.owner {
-                    Owner::Chain(_) => self.go_on(key),
-                    Owner::Connection(_) => self.drive(key, Connection::expire),
+                match &slot.owner {
+                    Owner::Chain(chain) => {
+                        io_model!(timer, request = chain.ticket, why = "connecting");
+                        self.go_on(key);
+                    }
+                    Owner::Connection(pooled) => {
+                        io_model!(timer, connection = pooled.connection.number());
+                        self.drive(key, Connection::expire);
+                    }
                     Owner::Attempt(_) => {}
                 }
             }
@@ -320,7 +332,7 @@ impl EventLoop {
                     // Its caller has gone meanwhile: the next one.
                 }
                 Checkin::Idle(since) => {
-                    io_model!(checkin, connection = pooled.connection.number());
+                    io_model!(checkin, connection = pooled.connection.number(), why = "idle");
                     pooled.idle = Some(since);
                     self.arm(key);
                     return None;
@@ -394,7 +406,7 @@ impl EventLoop {
     fn retry(&mut self, key: Key, mut job: Job, reason: CloseReason) {
         let Some(pooled) = self.remove_connection(key, reason) else { return };
         let (origin, ticket) = (pooled.origin, job.ticket);
-        io_model!(retry, request = ticket);
+        io_model!(retry, request = ticket, why = reason.as_str());
         if !job.reply.place(Place::Pool(origin, ticket)) {
             return self.pool.closed(origin, None, reason);
         }
@@ -414,7 +426,11 @@ impl EventLoop {
         match self.remove(key)? {
             Owner::Connection(mut pooled) => {
                 self.unwatch(pooled.connection.transport());
-                io_model!(close, connection = pooled.connection.number(), why = %reason);
+                io_model!(
+                    close,
+                    connection = pooled.connection.number(),
+                    why = reason.as_str()
+                );
                 Some(pooled)
             }
             Owner::Chain(_) | Owner::Attempt(_) => None,
@@ -425,14 +441,15 @@ impl EventLoop {
 
     /// The caller of a request gave up.
     fn cancel(&mut self, place: Place) {
-        io_model!(cancel);
         match place {
             Place::Pool(origin, ticket) => {
+                io_model!(cancel, request = ticket, why = "waiting");
                 if let Some(mut job) = self.pool.cancel(origin, ticket) {
                     self.timers.disarm(&mut job.timer);
                 }
             }
             Place::Connection(key, ticket) => {
+                io_model!(cancel, request = ticket, why = "under way");
                 self.drive(key, |connection, turn| connection.cancel(ticket, turn));
             }
         }

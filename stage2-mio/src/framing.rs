@@ -45,6 +45,8 @@ const SHORT_READ_IS_LAST: bool = cfg!(unix);
 
 #[derive(Debug)]
 pub(crate) struct Framing {
+    /// The connection's number, for the recordings.
+    number: u64,
     /// What has not been used up of what the loop told.
     readiness: Readiness,
     /// Received, and not yet a whole event.
@@ -59,8 +61,9 @@ pub(crate) struct Framing {
 
 impl Framing {
     /// For a socket that was just connected, of which the loop was told this.
-    pub(crate) fn new(told: Readiness, limits: Limits) -> Self {
+    pub(crate) fn new(number: u64, told: Readiness, limits: Limits) -> Self {
         Framing {
+            number,
             readiness: Readiness { writable: true, ..told },
             input: BytesMut::new(),
             decoder: Decoder::new(&Method::GET, limits),
@@ -117,13 +120,13 @@ impl Framing {
             match to.write_vectored(&request.rest(self.written).map(IoSlice::new)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    io_model!(write, bytes = n);
+                    io_model!(write, connection = self.number, bytes = n);
                     self.written += n;
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
-                        io_model!(would_block, direction = "write");
+                        io_model!(would_block, connection = self.number, direction = "write");
                         self.readiness.writable = false;
                     }
                     _ => return Err(error),
@@ -147,7 +150,7 @@ impl Framing {
             match from.read(buffer) {
                 Ok(0) => return Ok(Input::End),
                 Ok(n) => {
-                    io_model!(read, bytes = n);
+                    io_model!(read, connection = self.number, bytes = n);
                     self.input.extend_from_slice(&buffer[..n]);
                     self.answered = true;
                     let short = n < buffer.len() && !self.readiness.hung_up;
@@ -157,7 +160,7 @@ impl Framing {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
-                        io_model!(would_block, direction = "read");
+                        io_model!(would_block, connection = self.number, direction = "read");
                         self.readiness.readable = false;
                         return Ok(Input::Blocked);
                     }

@@ -372,6 +372,7 @@ impl<J> PerOrigin<J> {
             demanding: false,
         }
     }
+
     /// The oldest of those that any connection will serve.
     fn oldest(&self) -> Option<Ticket> {
         let firsts = [self.waiting.first_key_value(), self.expecting.first_key_value()];

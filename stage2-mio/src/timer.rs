@@ -9,6 +9,8 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
+use client_core::io_model;
+
 use crate::{pool::Ticket, slab::Key};
 
 /// Which deadline it is.
@@ -41,6 +43,7 @@ impl Timers {
     ) {
         let Some(at) = deadline else { return };
         if armed.0.is_none_or(|(before, _)| at < before) {
+            io_model!(timer, why = "armed");
             self.disarm(armed);
             self.queue.insert((at, whose));
             armed.0 = Some((at, whose));
