@@ -6,6 +6,7 @@
 //! - a request takes the idle connection that was used last; else a free slot, for which a connect
 //!   chain is started; else it waits, first come, first served, while a connection of another
 //!   origin that only idles is evicted;
+//! - a fresh connection goes to the waiter that it was made for, if it still waits;
 //! - a freed connection goes to its origin's oldest waiter, unless an origin below its fair share
 //!   waits: then it is closed, and the slot goes to whoever holds least and has waited longest;
 //! - a chain that fails tells the one waiter that it was started for;
@@ -180,17 +181,16 @@ impl Slot {
 
     /// The connection is made. Its number.
     pub(crate) fn opened(&mut self) -> u64 {
-        let number = self.pool.state().opened(&self.chain);
+        let number = self.pool.state().opened();
         self.connection = Some(number);
         number
     }
 
     /// The connection could serve another exchange. `used`: it has served one before.
     pub(crate) fn checkin(&mut self, used: bool) -> Checkin {
-        let (checkin, then) = self.pool.state().checkin(self.chain.place, used);
-        self.pool.perform(then);
+        let checkin = self.pool.state().checkin(&self.chain, used);
         let why = match &checkin {
-            Checkin::Serve(_) => "oldest waiter",
+            Checkin::Serve(_) => "a waiter",
             Checkin::Idle(_) => "idle",
             Checkin::Close(reason) => reason.as_str(),
         };
@@ -272,7 +272,8 @@ struct State {
     by_origin: HashMap<Origin, usize>,
     /// The places of idle connections, the least recently used first.
     idle: BTreeMap<u64, usize>,
-    /// Places that would use one slot more, the neediest first (see [`Place::hunger`]).
+    /// Places that would use one slot more, the neediest first (see [`Place::hunger`]). Not empty
+    /// only while all slots are taken.
     hungry: BTreeSet<(usize, Ticket, usize)>,
     /// Places with waiters or with connections that do not idle.
     demanding: usize,
@@ -382,19 +383,14 @@ impl State {
         Ok((Some(Waiter { place: id, ticket }), then))
     }
 
-    /// A connection is free: `used`, or fresh from a chain. If that served somebody older than the
-    /// waiter it was made for, that one needs another chain.
-    fn checkin(&mut self, id: usize, used: bool) -> (Checkin, Then) {
-        let checkin = self.assign(id, used);
-        (checkin, self.start_chain())
-    }
-
-    /// What a free connection does: see the rules of this module.
-    fn assign(&mut self, id: usize, used: bool) -> Checkin {
+    /// A connection is free: `used`, or fresh from its chain.
+    fn checkin(&mut self, chain: &Chain, used: bool) -> Checkin {
+        let id = chain.place;
         let place = &self.places[id];
-        let own = place.waiters.first_key_value().map(|(ticket, _)| *ticket);
-        let full = self.slots >= self.max_total;
-        let rival = self.hungry.iter().find(|(.., other)| full && *other != id);
+        let oldest = place.waiters.keys().next().copied();
+        let own =
+            if place.waiters.contains_key(&chain.ticket) { Some(chain.ticket) } else { oldest };
+        let rival = self.hungry.iter().find(|(.., other)| *other != id);
         if let Some((busy, ticket, _)) = rival {
             let share = entitlement(self.max_total, self.demanding);
             let needier = |own| (*busy, *ticket) < (place.busy() - 1, own);
@@ -438,16 +434,10 @@ impl State {
         Some(seat)
     }
 
-    fn opened(&mut self, chain: &Chain) -> u64 {
+    fn opened(&mut self) -> u64 {
         self.stats.connecting -= 1;
         self.stats.open += 1;
         self.stats.created += 1;
-        // Another waiter may get this connection: then this one is without a chain again.
-        let place = &mut self.places[chain.place];
-        if place.waiters.contains_key(&chain.ticket) && place.unchained.insert(chain.ticket) {
-            self.unchained += 1;
-        }
-        self.settle(chain.place);
         self.stats.created
     }
 

@@ -37,9 +37,9 @@ impl Scene {
     fn hold(&mut self, host_path: &str) -> Held {
         let (_, then) = self.ask(host_path).unwrap();
         let chain = then.chain.expect("a free slot");
-        self.state.opened(&chain);
+        self.state.opened();
         let held = Held { chain };
-        assert_eq!(served(self.state.assign(held.chain.place, false)), host_path);
+        assert_eq!(served(self.state.checkin(&held.chain, false)), host_path);
         held
     }
 
@@ -51,7 +51,7 @@ impl Scene {
     }
 
     fn checkin(&mut self, held: &Held) -> Checkin {
-        self.state.assign(held.chain.place, true)
+        self.state.checkin(&held.chain, true)
     }
 
     fn idle(&mut self, held: &Held) -> Idling {
@@ -124,19 +124,22 @@ fn a_freed_connection_goes_to_the_oldest_waiter() {
     scene.wait("a/2");
     // The one that a chain is under way for is older.
     assert_eq!(served(scene.checkin(&held)), "a/1");
-    scene.state.opened(&chain);
-    assert_eq!(served(scene.state.assign(chain.place, false)), "a/2");
+    scene.state.opened();
+    assert_eq!(served(scene.state.checkin(&chain, false)), "a/2");
 }
 
 #[test]
-fn a_chain_that_serves_somebody_older_is_followed_by_another() {
-    let mut scene = scene(Config::new().max_per_origin(3));
-    let _slow = perform(scene.ask("a/0").unwrap().1).unwrap();
+fn a_fresh_connection_goes_to_the_waiter_that_it_was_made_for() {
+    let mut scene = scene(Config::new().max_per_origin(2));
+    let slow = perform(scene.ask("a/0").unwrap().1).unwrap();
     let fast = perform(scene.ask("a/1").unwrap().1).unwrap();
-    scene.state.opened(&fast);
-    let (checkin, then) = scene.state.checkin(fast.place, false);
-    assert_eq!(served(checkin), "a/0");
-    assert_eq!(perform(then).map(|chain| chain.ticket), Some(fast.ticket));
+    scene.wait("a/2");
+    scene.state.opened();
+    assert_eq!(served(scene.state.checkin(&fast, false)), "a/1");
+    // Now it is freed, and the oldest comes first.
+    assert_eq!(served(scene.state.checkin(&fast, true)), "a/0");
+    scene.state.opened();
+    assert_eq!(served(scene.state.checkin(&slow, false)), "a/2");
 }
 
 #[test]
@@ -211,8 +214,8 @@ fn a_connection_whose_waiter_has_gone_becomes_idle() {
     let (waiter, then) = scene.ask("a/0").unwrap();
     let chain = perform(then).unwrap();
     scene.state.take_waiter(waiter.unwrap());
-    scene.state.opened(&chain);
-    let Checkin::Idle(mut idling) = scene.state.assign(chain.place, false) else {
+    scene.state.opened();
+    let Checkin::Idle(mut idling) = scene.state.checkin(&chain, false) else {
         panic!("not idle");
     };
     assert!(perform(scene.ask("a/1").unwrap().1).is_none());
