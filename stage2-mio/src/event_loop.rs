@@ -8,20 +8,20 @@
 //! - sockets before messages: a connection that died while it was idle is known to be dead before
 //!   a new request asks for one;
 //! - after each of them the pool is asked what its waiters need ([`EventLoop::settle`]);
-//! - nobody is told of an end before the pool knows of it and its numbers are published.
+//! - time is read once a turn.
 
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
-use client_core::{CloseReason, Config, Error, Resolve, TimeoutPhase, io_model};
+use client_core::{Config, Resolve, io_model};
 use mio::{Events, Poll, Token, event::Event, net::TcpStream};
 
 use crate::{
     connect::{Attempt, Chain},
-    connection::{Connection, End, Next, Turn},
+    connection::Connection,
     framing::Readiness,
-    pool::{Checkin, IdleSince, Pool, Step, Ticket},
+    pool::{IdleSince, Pool, Ticket},
     resolver::SystemResolver,
-    shared::{Job, Message, Place, Shared},
+    shared::{Job, Message, Shared},
     slab::{Key, Slab},
     timer::{Armed, Deadline, Timers},
     transport::{INTEREST, Transport},
@@ -41,17 +41,17 @@ pub(crate) struct EventLoop {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) slots: Slab<Slot>,
     pub(crate) pool: Pool<Job>,
-    timers: Timers,
+    pub(crate) timers: Timers,
     /// Connections that had more to read than their share of a turn.
-    again: Vec<Key>,
+    pub(crate) again: Vec<Key>,
     /// Initialised once, since zeroing it for each read would cost more than the read.
-    buffer: Box<[u8]>,
+    pub(crate) buffer: Box<[u8]>,
     /// One reading of the clock serves a turn.
     pub(crate) now: Instant,
-    next_ticket: Ticket,
+    pub(crate) next_ticket: Ticket,
     pub(crate) next_number: u64,
     /// No more requests are accepted.
-    closing: bool,
+    pub(crate) closing: bool,
 }
 
 /// What one turn has to serve; kept from turn to turn, so that it is not made anew.
@@ -101,7 +101,7 @@ impl EventLoop {
             again: Vec::new(),
             buffer: vec![0; READ_BUFFER].into(),
             now: Instant::now(),
-            next_ticket: 0,
+            next_ticket: 1,
             next_number: 1,
             closing: false,
             config,
@@ -263,218 +263,6 @@ impl EventLoop {
             Owner::Attempt(_) => None,
         };
         self.timers.arm(Deadline::Slot(key), &mut slot.timer, deadline);
-    }
-
-    // ----- one request, from its arrival to a connection -----
-
-    /// A request has come. It gets an idle connection, or waits for one.
-    fn accept(&mut self, mut job: Job) {
-        if self.closing {
-            return self.refuse(job, Error::ShutDown);
-        }
-        job.ticket = self.next_ticket;
-        self.next_ticket += 1;
-        let origin = self.pool.origin(&job.request.origin);
-        match self.pool.checkout(origin) {
-            Some(connection) => self.serve(connection, Some(job)),
-            None => self.wait(origin, job),
-        }
-    }
-
-    fn wait(&mut self, origin: Key, mut job: Job) {
-        let ticket = job.ticket;
-        if !job.reply.place(Place::Pool(origin, ticket)) {
-            return self.pool.update(origin);
-        }
-        io_model!(wait, request = ticket);
-        self.timers.arm(Deadline::Waiter(origin, ticket), &mut job.timer, job.deadline);
-        if let Err(job) = self.pool.wait(origin, ticket, job) {
-            self.refuse(job, Error::PoolBusy { limit: self.config.max_waiting });
-        }
-    }
-
-    /// Does what the pool's waiters need.
-    fn settle(&mut self) {
-        while let Some(step) = self.pool.next_step() {
-            match step {
-                Step::Connect(origin, ticket) => self.connect(origin, ticket),
-                Step::Evict(key) => self.close_connection(key, CloseReason::Evicted),
-            }
-        }
-    }
-
-    /// Gives a free connection to this request, or to whom the pool says.
-    pub(crate) fn serve(&mut self, key: Key, job: Option<Job>) {
-        if let Some(job) = self.assign(key, job) {
-            self.start(key, job);
-        }
-    }
-
-    /// The request that a free connection is to serve; `first` is asked before the pool is.
-    fn assign(&mut self, key: Key, mut first: Option<Job>) -> Option<Job> {
-        let Some(Owner::Connection(pooled)) =
-            self.slots.get_mut(key).map(|slot| &mut slot.owner)
-        else {
-            return None;
-        };
-        pooled.idle = None;
-        loop {
-            let next = match first.take() {
-                Some(job) => Checkin::Serve(job),
-                None => self.pool.checkin(pooled.origin, key),
-            };
-            match next {
-                Checkin::Serve(mut job) => {
-                    self.timers.disarm(&mut job.timer);
-                    if job.reply.place(Place::Connection(key, job.ticket)) {
-                        return Some(job);
-                    }
-                    // Its caller has gone meanwhile: the next one.
-                }
-                Checkin::Idle(since) => {
-                    io_model!(checkin, connection = pooled.connection.number(), why = "idle");
-                    pooled.idle = Some(since);
-                    self.arm(key);
-                    return None;
-                }
-                Checkin::Close(reason) => {
-                    self.close_connection(key, reason);
-                    return None;
-                }
-            }
-        }
-    }
-
-    fn start(&mut self, key: Key, job: Job) {
-        let Some(Owner::Connection(pooled)) = self.slots.get(key).map(|slot| &slot.owner)
-        else {
-            return;
-        };
-        let connection = &pooled.connection;
-        io_model!(checkout, request = job.ticket, connection = connection.number());
-        self.pool.begun(connection.is_reused());
-        self.drive(key, |connection, turn| connection.start(job, turn));
-    }
-
-    // ----- one connection, from readiness to its end -----
-
-    /// Lets a connection go on, and does what comes of it.
-    fn drive(
-        &mut self,
-        key: Key,
-        act: impl FnOnce(&mut Connection<TcpStream>, &mut Turn<'_>) -> Next,
-    ) {
-        let Some(Owner::Connection(pooled)) =
-            self.slots.get_mut(key).map(|slot| &mut slot.owner)
-        else {
-            return;
-        };
-        let mut turn = Turn {
-            now: self.now,
-            config: &self.config,
-            waker: &pooled.waker,
-            buffer: &mut self.buffer,
-        };
-        match act(&mut pooled.connection, &mut turn) {
-            Next::Wait => self.arm(key),
-            Next::Again => {
-                self.arm(key);
-                self.again.push(key);
-            }
-            Next::Retry(job, reason) => self.retry(key, job, reason),
-            Next::End(end) => self.end(key, end),
-        }
-    }
-
-    /// First the pool, then its numbers, then the caller, then the next request.
-    fn end(&mut self, key: Key, end: End) {
-        let next = match end.fate {
-            Ok(()) => self.assign(key, None),
-            Err(reason) => {
-                self.close_connection(key, reason);
-                None
-            }
-        };
-        self.publish();
-        end.last_word.tell();
-        if let Some(job) = next {
-            self.start(key, job);
-        }
-    }
-
-    /// A stale connection makes way for a fresh one, for the same request.
-    fn retry(&mut self, key: Key, mut job: Job, reason: CloseReason) {
-        let Some(pooled) = self.remove_connection(key, reason) else { return };
-        let (origin, ticket) = (pooled.origin, job.ticket);
-        io_model!(retry, request = ticket, why = reason.as_str());
-        if !job.reply.place(Place::Pool(origin, ticket)) {
-            return self.pool.closed(origin, None, reason);
-        }
-        self.timers.arm(Deadline::Waiter(origin, ticket), &mut job.timer, job.deadline);
-        self.pool.retry(origin, ticket, job, reason);
-        self.connect(origin, ticket);
-    }
-
-    fn close_connection(&mut self, key: Key, reason: CloseReason) {
-        if let Some(pooled) = self.remove_connection(key, reason) {
-            self.pool.closed(pooled.origin, pooled.idle, reason);
-        }
-    }
-
-    /// Takes a connection out of the loop; its socket is closed when it is dropped.
-    fn remove_connection(&mut self, key: Key, reason: CloseReason) -> Option<Box<Pooled>> {
-        match self.remove(key)? {
-            Owner::Connection(mut pooled) => {
-                self.unwatch(pooled.connection.transport());
-                io_model!(
-                    close,
-                    connection = pooled.connection.number(),
-                    why = reason.as_str()
-                );
-                Some(pooled)
-            }
-            Owner::Chain(_) | Owner::Attempt(_) => None,
-        }
-    }
-
-    // ----- callers that go, and the client's end -----
-
-    /// The caller of a request gave up.
-    fn cancel(&mut self, place: Place) {
-        match place {
-            Place::Pool(origin, ticket) => {
-                io_model!(cancel, request = ticket, why = "waiting");
-                if let Some(mut job) = self.pool.cancel(origin, ticket) {
-                    self.timers.disarm(&mut job.timer);
-                }
-            }
-            Place::Connection(key, ticket) => {
-                io_model!(cancel, request = ticket, why = "under way");
-                self.drive(key, |connection, turn| connection.cancel(ticket, turn));
-            }
-        }
-    }
-
-    /// A request has waited for as long as the whole call may take.
-    fn expire_waiter(&mut self, origin: Key, ticket: Ticket) {
-        if let Some(job) = self.pool.cancel(origin, ticket) {
-            let after = self.config.total_timeout.unwrap_or_default();
-            self.refuse(job, Error::Timeout { phase: TimeoutPhase::Total, after });
-        }
-    }
-
-    /// Ends a request that has no connection.
-    pub(crate) fn refuse(&mut self, mut job: Job, error: Error) {
-        self.timers.disarm(&mut job.timer);
-        self.publish();
-        job.reply.answer(Err(error));
-    }
-
-    fn close(&mut self) {
-        self.closing = true;
-        for key in self.pool.close() {
-            self.close_connection(key, CloseReason::ClientClosed);
-        }
     }
 
     // ----- what is in the slab -----

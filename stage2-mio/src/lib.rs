@@ -5,14 +5,17 @@
 //!
 //! 1. [`Client::request`] (`client`): checked and put into the `inbox`, with the loop's end of a
 //!    `call`, the oneshot channel on which its caller waits;
-//! 2. `event_loop`: the loop wakes, takes the message, and asks the `pool` for a connection;
-//! 3. `pool`: there is an idle one, or the request waits, and a chain is begun to make one;
+//! 2. `event_loop`: the loop wakes and takes the message;
+//! 3. `serving`: asks the `pool` for a connection. There is an idle one, or the request waits, and
+//!    a chain is begun to make one;
 //! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`);
-//! 5. `connection`: writes the request, reads the response (`framing`), and answers the call;
-//! 6. `pool` again: the connection becomes idle, or serves the next.
+//! 5. `connection`: writes the request, reads the response (`framing`);
+//! 6. `serving` again: the connection becomes idle, or gets the next request; then the call is
+//!    answered.
 //!
-//! `driver` runs the loop on the caller's own thread instead of one of its own. `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
-//! callers and loop both know; `sync` is what a model checker replaces.
+//! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
+//! callers and loop both know; `sync` is what a model checker replaces; `driver` runs the loop on
+//! the caller's own thread instead of one of its own.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +29,7 @@ mod framing;
 mod inbox;
 mod pool;
 mod resolver;
+mod serving;
 mod shared;
 mod slab;
 mod sync;
@@ -34,6 +38,7 @@ mod transport;
 
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
-    Body, CloseReason, Config, Error, ErrorKind, Exchange, PoolStats, TimeoutPhase,
+    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, Origin, PoolStats,
+    Resolve, Resolving, RuntimeChoice, TimeoutPhase,
 };
 pub use driver::Driver;
