@@ -8,7 +8,7 @@
 mod run;
 mod serve;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 const HELP: &str = "\
 The tour: one client, three I/O models.
@@ -40,11 +40,17 @@ fn main() -> ExitCode {
     };
     match go(part) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe has read enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tour: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn parse() -> Result<Part, lexopt::Error> {

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt::Display,
     future::ready,
+    io::{self, Write},
     time::{Duration, Instant},
 };
 
@@ -27,26 +28,25 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The three stages in their order.
 pub(crate) fn all() -> Result<(), Failure> {
     let server = api::start()?;
-    println!("One client, three I/O models. A server listens on {}.", server.addr());
+    say(format_args!("One client, three I/O models. A server listens on {}.", server.addr()))?;
     if cfg!(debug_assertions) {
-        println!("This is a debug build, its times say nothing: use cargo run --release.");
+        say("This is a debug build, its times say nothing: use cargo run --release.")?;
     }
     #[cfg(unix)]
     stage::<stage1_rotor::Client>(&server, "state machines on rotor 0.6.3 and mio 0.5")?;
     #[cfg(not(unix))]
-    println!("\nstage1-rotor is left out: mio 0.5 is unsound on Windows (RUSTSEC-2020-0080).");
+    say("\nstage1-rotor is left out: mio 0.5 is unsound on Windows (RUSTSEC-2020-0080).")?;
     stage::<stage2_mio::Client>(&server, "a hand-written event loop on mio 1.x")?;
     stage::<stage3_tokio::Client>(&server, "async functions on tokio 1.x")?;
-    println!(
+    say(
         "\nNext, see what an I/O model does: start `cargo run --release -- serve`, and beside it\n\
          cargo run --release --example stage1-fetch -- --trace http://localhost:8080/quotes/7\n\
-         and the same with stage2-fetch and stage3-fetch."
-    );
-    Ok(())
+         and the same with stage2-fetch and stage3-fetch.",
+    )
 }
 
 fn stage<C: ApiClient>(server: &Server, model: &str) -> Result<(), Failure> {
-    println!("\n{}: {model}", C::STAGE);
+    say(format_args!("\n{}: {model}", C::STAGE))?;
     let threads = thread_count();
     let config = Config::new().max_per_origin(CONNECTIONS).max_idle_per_origin(CONNECTIONS);
     let client = C::new(config)?;
@@ -54,12 +54,16 @@ fn stage<C: ApiClient>(server: &Server, model: &str) -> Result<(), Failure> {
     many_calls(&client, server)?;
     a_server_that_is_silent::<C>(server)?;
     a_caller_that_gives_up(&client, server)?;
-    the_end(client, threads);
-    Ok(())
+    the_end(client, threads)
 }
 
-fn line(what: impl Display, seen: impl Display) {
-    println!("  {what:<26} {seen}");
+/// One row. Whoever reads may have closed the pipe: an error like any other, and no panic.
+fn line(what: impl Display, seen: impl Display) -> Result<(), Failure> {
+    say(format_args!("  {what:<26} {seen}"))
+}
+
+fn say(text: impl Display) -> Result<(), Failure> {
+    Ok(writeln!(io::stdout(), "{text}")?)
 }
 
 fn get(url: &str) -> Result<Request<Full<Bytes>>, Failure> {
@@ -82,7 +86,7 @@ fn one_call<C: ApiClient>(client: &C, server: &Server) -> Result<(), Failure> {
         let (status, body, exchange) = block_on(fetch(client, &server.url("/quotes/7")))?;
         let how = if exchange.reused { "reused" } else { "new" };
         let (length, number) = (body.len(), exchange.connection);
-        line(what, format!("{status}, {length} bytes, connection {number} ({how})"));
+        line(what, format!("{status}, {length} bytes, connection {number} ({how})"))?;
     }
     Ok(())
 }
@@ -100,7 +104,7 @@ fn many_calls<C: ApiClient>(client: &C, server: &Server) -> Result<(), Failure> 
             "{whole} whole in {took:.0?}, over {} connections, {} times reused",
             stats.created, stats.reused
         ),
-    );
+    )?;
     if whole == CALLS { Ok(()) } else { Err("expected every call to succeed".into()) }
 }
 
@@ -109,10 +113,7 @@ fn a_server_that_is_silent<C: ApiClient>(server: &Server) -> Result<(), Failure>
     let client = C::new(Config::new().head_timeout(PATIENCE))?;
     match block_on(fetch(&client, &server.url(api::SILENT))) {
         Ok(_) => Err("expected the silent server not to answer".into()),
-        Err(error) => {
-            line("a server that is silent", error);
-            Ok(())
-        }
+        Err(error) => line("a server that is silent", error),
     }
 }
 
@@ -132,11 +133,10 @@ fn a_caller_that_gives_up<C: ApiClient>(client: &C, server: &Server) -> Result<(
         client.stats().closed(CloseReason::Cancelled) == 1
     });
     let left = client.stats();
-    line("a caller that gives up", format!("1 connection closed, {} others kept", left.open));
-    Ok(())
+    line("a caller that gives up", format!("1 connection closed, {} others kept", left.open))
 }
 
-fn the_end<C: ApiClient>(client: C, threads: Option<usize>) {
+fn the_end<C: ApiClient>(client: C, threads: Option<usize>) -> Result<(), Failure> {
     block_on(client.close());
     let open = client.stats().open;
     drop(client);
@@ -144,5 +144,5 @@ fn the_end<C: ApiClient>(client: C, threads: Option<usize>) {
         return line("after close", format!("{open} connections"));
     };
     eventually("the end of the client's threads", || thread_count() <= Some(before));
-    line("after close", format!("{open} connections and no thread left"));
+    line("after close", format!("{open} connections and no thread left"))
 }
