@@ -5,7 +5,7 @@
 
 #![allow(dead_code)] // Each test file uses its part of this module.
 
-pub mod nginx;
+pub(crate) mod nginx;
 
 use std::{
     env,
@@ -46,7 +46,7 @@ macro_rules! for_each_stage {
 
 /// One of the examples.
 #[derive(Debug)]
-pub struct Program(PathBuf);
+pub(crate) struct Program(PathBuf);
 
 impl Program {
     /// The example of this name, beside the test's own executable.
@@ -54,7 +54,7 @@ impl Program {
     /// # Panics
     ///
     /// If it was not built.
-    pub fn find(name: &str) -> Self {
+    pub(crate) fn find(name: &str) -> Self {
         let test = env::current_exe().expect("the test's own path");
         let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
         let path = profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX));
@@ -67,21 +67,21 @@ impl Program {
     }
 
     /// Starts it with these arguments.
-    pub fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+    pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
         let mut command = Command::new(&self.0);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running::new(command.spawn().expect("the program starts"))
     }
 
     /// Runs it to its end.
-    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         self.start(args).end()
     }
 }
 
 /// A program under way. It is killed when this is dropped, and after [`BOUND`].
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Arc<Mutex<Child>>,
     stdout: Option<ChildStdout>,
     /// Reads what would otherwise fill a pipe and stop the program.
@@ -116,17 +116,17 @@ impl Running {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child().id()
     }
 
     /// Its standard output, for a test that reads it piece by piece.
-    pub fn stdout(&mut self) -> impl Read + use<> {
+    pub(crate) fn stdout(&mut self) -> impl Read + use<> {
         self.stdout.take().expect("standard output, which is taken once")
     }
 
     /// The most memory that it has had so far, in KiB (Linux).
-    pub fn peak_memory(&self) -> io::Result<u64> {
+    pub(crate) fn peak_memory(&self) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
@@ -134,12 +134,12 @@ impl Running {
     }
 
     /// Whether it has ended by now.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.child().try_wait().expect("its status").is_some()
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         let mut stdout = Vec::new();
         if let Some(mut pipe) = self.stdout.take() {
             pipe.read_to_end(&mut stdout).expect("its output");
@@ -162,47 +162,47 @@ impl Drop for Running {
 }
 
 /// Sends a signal to a process that this test started.
-pub fn kill(signal: &str, id: u32) {
+pub(crate) fn kill(signal: &str, id: u32) {
     let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -s {signal} {id}");
 }
 
 /// What a program left.
 #[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Checks the exit status.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stderr, self.text());
         self
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// The lines of `--json`.
-    pub fn lines(&self) -> Vec<Line> {
+    pub(crate) fn lines(&self) -> Vec<Line> {
         let line = |line| Line(serde_json::from_str(line).expect("a line of JSON"));
         self.text().lines().map(line).collect()
     }
 
     /// The only line of `--json`.
     #[track_caller]
-    pub fn line(&self) -> Line {
+    pub(crate) fn line(&self) -> Line {
         let mut lines = self.lines();
         assert_eq!(lines.len(), 1, "{}", self.text());
         lines.remove(0)
     }
 
     /// Messages about failed calls: lines of standard error that begin with the URL.
-    pub fn complaints(&self) -> usize {
+    pub(crate) fn complaints(&self) -> usize {
         let url = |line: &&str| line.split(' ').next().is_some_and(|word| word.contains("://"));
         self.stderr.lines().filter(url).count()
     }
@@ -210,43 +210,43 @@ impl Ended {
 
 /// One line of `--json`.
 #[derive(Debug)]
-pub struct Line(Value);
+pub(crate) struct Line(Value);
 
 impl Line {
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.0["url"].as_str().expect("a URL")
     }
 
     /// `None` if the call failed.
-    pub fn status(&self) -> Option<u64> {
+    pub(crate) fn status(&self) -> Option<u64> {
         self.0["status"].as_u64()
     }
 
     #[track_caller]
-    pub fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let text = self.0["body_base64"].as_str();
         STANDARD.decode(text.unwrap_or_else(|| panic!("a body in {self:?}"))).expect("base64")
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.field("headers", name)
     }
 
-    pub fn trailer(&self, name: &str) -> Option<&str> {
+    pub(crate) fn trailer(&self, name: &str) -> Option<&str> {
         self.field("trailers", name)
     }
 
-    pub fn connection(&self) -> u64 {
+    pub(crate) fn connection(&self) -> u64 {
         self.0["connection"].as_u64().expect("a connection's number")
     }
 
-    pub fn reused(&self) -> bool {
+    pub(crate) fn reused(&self) -> bool {
         self.0["reused"].as_bool().expect("whether it was reused")
     }
 
     /// The kind of the error, with the phase of a timeout: `timeout/connect`.
     #[track_caller]
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         let error = &self.0["error"];
         assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
         let kind = error["kind"].as_str().expect("a kind");
@@ -256,7 +256,7 @@ impl Line {
         }
     }
 
-    pub fn value(&self) -> &Value {
+    pub(crate) fn value(&self) -> &Value {
         &self.0
     }
 
@@ -268,11 +268,11 @@ impl Line {
 
 /// A directory that is removed with its owner.
 #[derive(Debug)]
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
     /// A new directory; its name begins with `name`.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         for attempt in 0..1000 {
             let path = env::temp_dir().join(format!("{name}-{}-{attempt}", std::process::id()));
             match std::fs::create_dir(&path) {
@@ -284,11 +284,11 @@ impl TempDir {
         panic!("expected a free name in {}", env::temp_dir().display());
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -305,7 +305,7 @@ impl Drop for TempDir {
 ///
 /// After [`BOUND`].
 #[track_caller]
-pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
     let started = Instant::now();
     while !seen() {
         assert!(started.elapsed() < BOUND, "waited for {what}");

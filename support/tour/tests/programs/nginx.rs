@@ -18,22 +18,23 @@ use super::{TempDir, until};
 const TRIES: usize = 5;
 
 /// The length of [`BIG`].
-pub const BIG_LEN: usize = 100_000_000;
+pub(crate) const BIG_LEN: usize = 100_000_000;
 
 /// The path of a file that [`Nginx::write_big`] makes.
-pub const BIG: &str = "/big.bin";
+pub(crate) const BIG: &str = "/big.bin";
 
 /// A page that compresses well.
-pub const TEXT: &str = "All work and no play makes Jack a dull boy.\n";
+pub(crate) const TEXT: &str = "All work and no play makes Jack a dull boy.\n";
 
 /// How often [`TEXT`] stands in `/text.txt`, which nginx compresses as it sends it.
-pub const TEXT_TIMES: usize = 5000;
+pub(crate) const TEXT_TIMES: usize = 5000;
 
-pub const PAGE: &str = "<!doctype html><title>A page</title><p>Served by a real server.</p>\n";
+pub(crate) const PAGE: &str =
+    "<!doctype html><title>A page</title><p>Served by a real server.</p>\n";
 
 /// A running nginx. Dropping it kills it.
 #[derive(Debug)]
-pub struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
     port: u16,
     dir: TempDir,
@@ -45,7 +46,7 @@ impl Nginx {
     /// # Panics
     ///
     /// If there is one, and it does not start.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(program) = program() else {
             let mut console = io::stderr();
             // Straight to the console: the test harness would swallow what `eprintln!` says.
@@ -82,17 +83,17 @@ impl Nginx {
     }
 
     /// The URL of a path, by name.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
     /// The file that is served as this path.
-    pub fn file(&self, path: &str) -> PathBuf {
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.dir.file("html").join(path.trim_start_matches('/'))
     }
 
     /// Makes [`BIG`].
-    pub fn write_big(&self) -> io::Result<()> {
+    pub(crate) fn write_big(&self) -> io::Result<()> {
         let mut big = BufWriter::with_capacity(1 << 20, File::create(self.file(BIG))?);
         // Numbers that do not repeat: a block that is lost, doubled or swapped is noticed.
         for number in 0..BIG_LEN as u64 / 8 {
@@ -102,7 +103,7 @@ impl Nginx {
     }
 
     /// Connections that it has accepted so far, this question's included.
-    pub fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
         stream.write_all(b"GET /status HTTP/1.0\r\n\r\n").expect("a question");
         let mut text = String::new();
@@ -113,7 +114,7 @@ impl Nginx {
     }
 
     /// Ends it, as a crash does.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
