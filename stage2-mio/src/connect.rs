@@ -159,7 +159,7 @@ impl EventLoop {
         let Some(target) = self.pool.origin_of(origin).cloned() else { return };
         let key = self.insert(Owner::Chain(Chain {
             link: Link::first(&target, &*self.resolver, self.now),
-            waker: self.shared.waker(self.slots.vacant_key()),
+            waker: self.shared.waker(self.entries.vacant_key()),
             until: self.now + self.config.connect_timeout,
             attempts: Vec::new(),
             origin,
@@ -196,13 +196,14 @@ impl EventLoop {
 
     fn open(&mut self, chain: Key, address: SocketAddr) -> io::Result<Key> {
         let mut stream = TcpStream::connect(address)?;
-        self.watch(self.slots.vacant_key(), &mut stream)?;
+        self.watch(self.entries.vacant_key(), &mut stream)?;
         Ok(self.insert(Owner::Attempt(Attempt { chain, address, stream })))
     }
 
     /// A socket of a race has news.
     pub(crate) fn attempted(&mut self, key: Key, told: Readiness) {
-        let Some(Owner::Attempt(attempt)) = self.slots.get(key).map(|slot| &slot.owner) else {
+        let Some(Owner::Attempt(attempt)) = self.entries.get(key).map(|entry| &entry.owner)
+        else {
             return;
         };
         let (chain, address) = (attempt.chain, attempt.address);
@@ -233,8 +234,8 @@ impl EventLoop {
         io_model!(connect, request = chain.ticket, connection = number, why = "made");
         let waker = self.shared.waker(winner);
         let (config, now, origin) = (&self.config, self.now, chain.origin);
-        self.slots.replace(winner, |slot| {
-            slot.become_connection(|stream| {
+        self.entries.replace(winner, |entry| {
+            entry.become_connection(|stream| {
                 // If it fails, the socket does; the first write will find out.
                 let _ = stream.set_nodelay(config.tcp_nodelay);
                 let connection = Connection::new(stream, number, told, config, now);
@@ -258,9 +259,9 @@ impl EventLoop {
     /// While the client closes: nobody will use what these chains make.
     pub(crate) fn abort_surplus(&mut self) {
         let keys: Vec<_> = self
-            .slots
+            .entries
             .iter()
-            .filter_map(|(key, slot)| match &slot.owner {
+            .filter_map(|(key, entry)| match &entry.owner {
                 Owner::Chain(chain) if !self.pool.is_expecting(chain.origin, chain.ticket) => {
                     Some(key)
                 }
@@ -290,7 +291,7 @@ impl EventLoop {
     }
 
     fn chain(&mut self, key: Key) -> Option<&mut Chain> {
-        match self.slots.get_mut(key).map(|slot| &mut slot.owner) {
+        match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
             Some(Owner::Chain(chain)) => Some(chain),
             _ => None,
         }

@@ -35,12 +35,18 @@ const EVENTS: usize = 256;
 const READ_BUFFER: usize = 16 * 1024;
 
 pub(crate) struct EventLoop {
+    /// The system's event queue.
     poll: Poll,
+    /// The inbox, and what callers may read.
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
+    /// The user's, or the system's.
     pub(crate) resolver: Arc<dyn Resolve>,
-    pub(crate) slots: Slab<Slot>,
+    /// All that has a key: sockets, and chains that make them.
+    pub(crate) entries: Slab<Entry>,
+    /// Who gets which connection.
     pub(crate) pool: Pool<Job>,
+    /// The deadlines of all that has a key, and of waiters.
     pub(crate) timers: Timers,
     /// Connections that had more to read than their share of a turn.
     pub(crate) again: Vec<Key>,
@@ -48,7 +54,9 @@ pub(crate) struct EventLoop {
     pub(crate) buffer: Box<[u8]>,
     /// One reading of the clock serves a turn.
     pub(crate) now: Instant,
+    /// The ticket of the next request.
     pub(crate) next_ticket: Ticket,
+    /// The number of the next connection.
     pub(crate) next_number: u64,
     /// No more requests are accepted.
     pub(crate) closing: bool,
@@ -60,7 +68,8 @@ pub(crate) struct Batch {
     messages: Vec<Message>,
 }
 
-pub(crate) struct Slot {
+/// What lies under a key.
+pub(crate) struct Entry {
     pub(crate) owner: Owner,
     /// The entry for its deadline.
     timer: Armed,
@@ -68,8 +77,11 @@ pub(crate) struct Slot {
 
 /// Who is behind a key.
 pub(crate) enum Owner {
+    /// Its wakes come from a resolver.
     Chain(Chain),
+    /// A socket that is not connected yet.
     Attempt(Attempt),
+    /// A socket that is.
     Connection(Box<Pooled>),
 }
 
@@ -95,7 +107,7 @@ impl EventLoop {
             poll,
             shared: Arc::new(Shared::new(alarm)),
             resolver: config.resolver.clone().unwrap_or_else(system),
-            slots: Slab::new(),
+            entries: Slab::new(),
             pool: Pool::new(&config),
             timers: Timers::default(),
             again: Vec::new(),
@@ -181,7 +193,7 @@ impl EventLoop {
     /// Whether nothing is left to do, and nothing can come any more.
     pub(crate) fn is_over(&self) -> bool {
         self.closing
-            && self.slots.is_empty()
+            && self.entries.is_empty()
             && !self.pool.has_waiters()
             && self.shared.inbox.end_if_empty()
     }
@@ -195,7 +207,7 @@ impl EventLoop {
     fn event(&mut self, event: &Event) {
         let key = Key::from(event.token());
         let told = readiness(event);
-        match self.slots.get(key).map(|slot| &slot.owner) {
+        match self.entries.get(key).map(|entry| &entry.owner) {
             Some(Owner::Connection(pooled)) => {
                 let connection = pooled.connection.number();
                 io_model!(ready, connection, read = told.readable, write = told.writable);
@@ -219,7 +231,7 @@ impl EventLoop {
     }
 
     fn wake(&mut self, key: Key) {
-        match self.slots.get(key).map(|slot| &slot.owner) {
+        match self.entries.get(key).map(|entry| &entry.owner) {
             Some(Owner::Connection(_)) => {
                 self.drive(key, |connection, turn| {
                     connection.ready(Readiness::default(), turn)
@@ -236,10 +248,10 @@ impl EventLoop {
                 io_model!(timer, request = ticket);
                 self.expire_waiter(origin, ticket);
             }
-            Deadline::Slot(key) => {
-                let Some(slot) = self.slots.get_mut(key) else { return };
-                slot.timer.fired();
-                match &slot.owner {
+            Deadline::Owner(key) => {
+                let Some(entry) = self.entries.get_mut(key) else { return };
+                entry.timer.fired();
+                match &entry.owner {
                     Owner::Chain(chain) => {
                         io_model!(timer, request = chain.ticket, why = "connecting");
                         self.go_on(key);
@@ -256,25 +268,25 @@ impl EventLoop {
 
     /// Notes the deadline of whoever is behind this key.
     pub(crate) fn arm(&mut self, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        let deadline = match &slot.owner {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let deadline = match &entry.owner {
             Owner::Chain(chain) => Some(chain.deadline()),
             Owner::Connection(pooled) => pooled.connection.deadline(),
             Owner::Attempt(_) => None,
         };
-        self.timers.arm(Deadline::Slot(key), &mut slot.timer, deadline);
+        self.timers.arm(Deadline::Owner(key), &mut entry.timer, deadline);
     }
 
     // ----- what is in the slab -----
 
     pub(crate) fn insert(&mut self, owner: Owner) -> Key {
-        self.slots.insert(Slot { owner, timer: Armed::default() })
+        self.entries.insert(Entry { owner, timer: Armed::default() })
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Owner> {
-        let mut slot = self.slots.remove(key)?;
-        self.timers.disarm(&mut slot.timer);
-        Some(slot.owner)
+        let mut entry = self.entries.remove(key)?;
+        self.timers.disarm(&mut entry.timer);
+        Some(entry.owner)
     }
 
     /// Watches a socket under this key: the one time that it is registered.
@@ -301,14 +313,14 @@ impl Batch {
     }
 }
 
-impl Slot {
+impl Entry {
     /// An attempt that has won its race becomes a connection.
     pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Box<Pooled>) -> Self {
         match self.owner {
             Owner::Attempt(attempt) => {
-                Slot { owner: Owner::Connection(make(attempt.stream)), ..self }
+                Entry { owner: Owner::Connection(make(attempt.stream)), ..self }
             }
-            owner => Slot { owner, ..self },
+            owner => Entry { owner, ..self },
         }
     }
 }

@@ -16,7 +16,7 @@ use mio::net::TcpStream;
 use crate::{
     connection::{Connection, End, Next, Turn},
     event_loop::{EventLoop, Owner, Pooled},
-    pool::{Checkin, Step, Ticket},
+    pool::{Checkin, IdleSince, Step, Ticket},
     shared::{Job, Place},
     slab::Key,
     timer::Deadline,
@@ -37,6 +37,7 @@ impl EventLoop {
         }
     }
 
+    /// Lets it wait, unless too many do, or its caller has gone already.
     fn wait(&mut self, origin: Key, mut job: Job) {
         let ticket = job.ticket;
         if !job.reply.place(Place::Pool(origin, ticket)) {
@@ -69,7 +70,7 @@ impl EventLoop {
     /// The request that a free connection is to serve; `first` is asked before the pool is.
     fn assign(&mut self, key: Key, mut first: Option<Job>) -> Option<Job> {
         let Some(Owner::Connection(pooled)) =
-            self.slots.get_mut(key).map(|slot| &mut slot.owner)
+            self.entries.get_mut(key).map(|entry| &mut entry.owner)
         else {
             return None;
         };
@@ -101,8 +102,9 @@ impl EventLoop {
         }
     }
 
+    /// Begins the exchange.
     fn start(&mut self, key: Key, job: Job) {
-        let Some(Owner::Connection(pooled)) = self.slots.get(key).map(|slot| &slot.owner)
+        let Some(Owner::Connection(pooled)) = self.entries.get(key).map(|entry| &entry.owner)
         else {
             return;
         };
@@ -121,7 +123,7 @@ impl EventLoop {
         act: impl FnOnce(&mut Connection<TcpStream>, &mut Turn<'_>) -> Next,
     ) {
         let Some(Owner::Connection(pooled)) =
-            self.slots.get_mut(key).map(|slot| &mut slot.owner)
+            self.entries.get_mut(key).map(|entry| &mut entry.owner)
         else {
             return;
         };
@@ -160,8 +162,8 @@ impl EventLoop {
 
     /// A stale connection makes way for a fresh one, for the same request.
     fn retry(&mut self, key: Key, mut job: Job, reason: CloseReason) {
-        let Some(pooled) = self.remove_connection(key, reason) else { return };
-        let (origin, ticket) = (pooled.origin, job.ticket);
+        let Some((origin, _)) = self.remove_connection(key, reason) else { return };
+        let ticket = job.ticket;
         io_model!(retry, request = ticket, why = reason.as_str());
         if !job.reply.place(Place::Pool(origin, ticket)) {
             return self.pool.closed(origin, None, reason);
@@ -171,26 +173,24 @@ impl EventLoop {
         self.connect(origin, ticket);
     }
 
+    /// Closes a connection, and gives its slot back.
     fn close_connection(&mut self, key: Key, reason: CloseReason) {
-        if let Some(pooled) = self.remove_connection(key, reason) {
-            self.pool.closed(pooled.origin, pooled.idle, reason);
+        if let Some((origin, idle)) = self.remove_connection(key, reason) {
+            self.pool.closed(origin, idle, reason);
         }
     }
 
-    /// Takes a connection out of the loop; its socket is closed when it is dropped.
-    fn remove_connection(&mut self, key: Key, reason: CloseReason) -> Option<Box<Pooled>> {
-        match self.remove(key)? {
-            Owner::Connection(mut pooled) => {
-                self.unwatch(pooled.connection.transport());
-                io_model!(
-                    close,
-                    connection = pooled.connection.number(),
-                    why = reason.as_str()
-                );
-                Some(pooled)
-            }
-            Owner::Chain(_) | Owner::Attempt(_) => None,
-        }
+    /// Closes a connection's socket. How the pool knew the connection.
+    fn remove_connection(
+        &mut self,
+        key: Key,
+        reason: CloseReason,
+    ) -> Option<(Key, Option<IdleSince>)> {
+        let Owner::Connection(mut pooled) = self.remove(key)? else { return None };
+        let connection = pooled.connection.number();
+        io_model!(close, connection, why = reason.as_str());
+        self.unwatch(pooled.connection.transport());
+        Some((pooled.origin, pooled.idle))
     }
 
     // ----- callers that go, and the client's end -----
@@ -226,6 +226,7 @@ impl EventLoop {
         job.reply.answer(Err(error));
     }
 
+    /// No more requests come. What is idle is closed; the rest finishes.
     pub(crate) fn close(&mut self) {
         self.closing = true;
         for key in self.pool.close() {

@@ -17,20 +17,18 @@ use crate::{pool::Ticket, slab::Key};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     /// That of a connection, or of a chain that makes one.
-    Slot(Key),
+    Owner(Key),
     /// That of a request that waits in the pool, for a connection to this origin.
     Waiter(Key, Ticket),
 }
 
 /// The entry that an owner has in the queue; it keeps it beside its other state.
 #[derive(Debug, Default)]
-pub(crate) struct Armed(Option<Entry>);
-
-type Entry = (Instant, Deadline);
+pub(crate) struct Armed(Option<(Instant, Deadline)>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queue: BTreeSet<Entry>,
+    queue: BTreeSet<(Instant, Deadline)>,
 }
 
 impl Timers {
@@ -89,7 +87,7 @@ mod tests {
 
     fn owners<const N: usize>() -> [Deadline; N] {
         let mut slab = Slab::new();
-        std::array::from_fn(|_| Deadline::Slot(slab.insert(())))
+        std::array::from_fn(|_| Deadline::Owner(slab.insert(())))
     }
 
     #[test]
