@@ -8,39 +8,46 @@
 //! - a machine silences its bell before it looks around; what happens later rings again;
 //! - a ring carries no message, and every machine takes a ring for nothing.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    task::Wake,
-};
+use std::{sync::Arc, task::Wake};
 
 use client_core::io_model;
-use rotor::{Notifier, Response};
+use rotor::Notifier;
 
-use crate::event_loop::{Fsm, Reply};
+use crate::sync::{AtomicU8, Ordering};
+
+/// What a bell is connected to.
+pub(crate) trait Announce: Send + Sync + 'static {
+    /// Makes the machine's `wakeup` run. `false` if that failed.
+    fn announce(&self) -> bool;
+}
+
+impl Announce for Notifier {
+    fn announce(&self) -> bool {
+        self.wakeup().is_ok()
+    }
+}
 
 /// A machine's bell. As a [`Waker`](std::task::Waker) it is what bodies and resolvers ring.
-pub(crate) struct Bell {
-    notifier: Notifier,
+pub(crate) struct Bell<A = Notifier> {
+    machine: A,
     state: AtomicU8,
 }
 
 const QUIET: u8 = 0;
+/// A ring is on its way.
 const RUNG: u8 = 1;
-/// The machine has ended, or will at its last ring.
+/// The machine has ended, or will when the last ring has come.
 const GONE: u8 = 2;
 
-impl Bell {
-    pub(crate) fn new(notifier: Notifier) -> Arc<Self> {
-        Arc::new(Bell { notifier, state: AtomicU8::new(QUIET) })
+impl<A: Announce> Bell<A> {
+    pub(crate) fn new(machine: A) -> Arc<Self> {
+        Arc::new(Bell { machine, state: AtomicU8::new(QUIET) })
     }
 
     pub(crate) fn ring(&self) {
         if self.change(QUIET, RUNG) {
             io_model!(wake);
-            if self.notifier.wakeup().is_err() {
+            if !self.machine.announce() {
                 // The loop has ended, or its queue is full, which its size rules out.
                 self.heard();
             }
@@ -52,13 +59,10 @@ impl Bell {
         self.change(RUNG, QUIET);
     }
 
-    /// The machine ends, now or when a ring that is under way has arrived: one that found its slot
-    /// empty would be taken by slab 0.1.3 for a removal, and spoil the list of free slots.
-    pub(crate) fn end(&self) -> Reply {
-        match self.state.swap(GONE, Ordering::AcqRel) {
-            RUNG => Response::ok(Fsm::Gone),
-            _ => Response::done(),
-        }
+    /// The machine ends, and is not rung any more. `true` if it has to stay for one last ring.
+    #[must_use]
+    pub(crate) fn end(&self) -> bool {
+        self.state.swap(GONE, Ordering::AcqRel) == RUNG
     }
 
     fn change(&self, from: u8, to: u8) -> bool {
@@ -66,7 +70,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl<A: Announce> Wake for Bell<A> {
     fn wake(self: Arc<Self>) {
         self.ring();
     }

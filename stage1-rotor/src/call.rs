@@ -9,13 +9,15 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use client_core::{Body, Error, Outgoing};
 use http::Response;
 use rotor::Time;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Answer = Result<Response<Body>, Error>;
 

@@ -28,7 +28,7 @@ use rotor::{EventSet, Response, Scope, Time, Void};
 use crate::{
     bell::Bell,
     call::Ticket,
-    event_loop::{Context, Fsm, Reply, Seed},
+    event_loop::{Context, Fsm, Reply, Seed, end},
     pool::{Chain, PlaceId},
     resolver,
     serving::Serving,
@@ -219,7 +219,7 @@ impl Racer {
         if let Stage::Racing(contest) = &self.stage
             && contest.borrow().won
         {
-            return self.bell.end();
+            return end(&self.bell);
         }
         let now = scope.now();
         if passed(Some(self.deadline), now) {
@@ -288,7 +288,7 @@ impl Racer {
             contest.borrow_mut().close();
         }
         scope.pool.failed(self.chain.place, error);
-        self.bell.end()
+        end(&self.bell)
     }
 
     /// Lies down until an attempt rings, the next is due, or the time is over.
@@ -340,19 +340,19 @@ impl Attempt {
     ) -> Reply {
         let mut contest = self.contest.borrow_mut();
         let Some(socket) = &contest.entrants[self.number].socket else {
-            return self.bell.end();
+            return end(&self.bell);
         };
         // A refused socket is writable too, so the error comes first.
         let error = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
         if let Err(error) = error {
             contest.failed(self.number, error);
-            return self.bell.end();
+            return end(&self.bell);
         }
         if !events.is_writable() {
             drop(contest);
             return rest(Fsm::Attempt(self), None);
         }
-        let Some(socket) = contest.won_by(self.number) else { return self.bell.end() };
+        let Some(socket) = contest.won_by(self.number) else { return end(&self.bell) };
         let place = contest.place;
         drop(contest);
         Serving::begin(socket, events, place, self.bell, scope)
@@ -362,7 +362,7 @@ impl Attempt {
     pub(crate) fn woken(self: Box<Self>) -> Reply {
         self.bell.heard();
         if self.contest.borrow().entrants[self.number].socket.is_none() {
-            return self.bell.end();
+            return end(&self.bell);
         }
         rest(Fsm::Attempt(self), None)
     }

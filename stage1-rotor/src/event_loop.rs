@@ -170,6 +170,12 @@ fn spawn_next(scope: &mut Scope<'_, Context>) -> Reply {
     rest(Fsm::Pool, scope.pool.deadline())
 }
 
+/// A machine ends, now or when a ring that is on its way has come: a ring for an empty slot would be
+/// taken by slab 0.1.3 for a removal, and spoil its list of free slots.
+pub(crate) fn end(bell: &Bell) -> Reply {
+    if bell.end() { Response::ok(Fsm::Gone) } else { Response::done() }
+}
+
 // ===== The thread =====
 
 /// Starts the loop's thread, and waits until it stands.

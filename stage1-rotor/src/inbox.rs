@@ -67,27 +67,3 @@ fn put<T>(mut state: MutexGuard<'_, State<T>>, item: T) -> Ring {
     state.queue.push(item);
     if state.queue.len() == 1 { Ring::Needed } else { Ring::OnItsWay }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_first_of_many_rings() {
-        let inbox = Inbox::new();
-        assert_eq!(inbox.submit(1), Ok(Ring::Needed));
-        assert_eq!(inbox.submit(2), Ok(Ring::OnItsWay));
-        let mut taken = Vec::new();
-        inbox.take(&mut taken);
-        assert_eq!(taken, [1, 2]);
-        assert_eq!(inbox.send(3), Ring::Needed);
-    }
-
-    #[test]
-    fn a_closed_inbox_refuses_requests_and_takes_word_about_earlier_ones() {
-        let inbox = Inbox::new();
-        inbox.close();
-        assert_eq!(inbox.submit(1), Err(1));
-        assert_eq!(inbox.send(2), Ring::Needed);
-    }
-}

@@ -9,7 +9,7 @@ use rotor::{EventSet, Scope};
 use crate::{
     bell::Bell,
     connection::{Connection, Delivery, Next},
-    event_loop::{Context, Fsm, Reply},
+    event_loop::{Context, Fsm, Reply, end},
     pool::{PlaceId, Turn},
     timer::rest,
     transport::TcpStream,
@@ -134,7 +134,7 @@ impl Serving {
         scope.pool.closed(place, reason);
         scope.pool.publish();
         delivery.deliver();
-        bell.end()
+        end(&bell)
     }
 
     /// Every way on goes through here: it states the deadline again.

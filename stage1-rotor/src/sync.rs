@@ -1,3 +1,7 @@
-//! What the hand-over between threads is built from: a test's model puts its own in this place.
+//! What callers and loop share is built from these, under one name, so that `tests/model.rs` can
+//! put a model checker's in their place.
 
-pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
+pub(crate) use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU8, Ordering},
+};
