@@ -15,7 +15,7 @@ use mio::net::TcpStream;
 
 use crate::{
     connection::{Connection, End, Next, Turn},
-    event_loop::{EventLoop, Owner, Pooled},
+    event_loop::{EventLoop, Owner},
     pool::{Checkin, IdleSince, Step, Ticket},
     shared::{Job, Place},
     slab::Key,
