@@ -1,0 +1,130 @@
+//! The command line of `weave`.
+//!
+//! Without arguments it is the preprocessor that mdBook calls: a book on standard input, the
+//! expanded book on standard output.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mdbook_preprocessor::Preprocessor;
+
+use crate::book::{self, preprocess::Weave};
+use crate::commands::{Output, collect, recording, run};
+
+const USAGE: &str = "\
+weave: the book's tool (run it from the workspace's root)
+  weave build                 build and check book/, every warning an error
+  weave commands --list       the commands that the book tells its reader to run
+  weave commands --record [TEXT]   run those that hold TEXT, and keep what they print
+  weave commands --check [TEXT]    run them, and fail where one ends otherwise than the book says
+  weave                       the preprocessor, as mdBook calls it";
+
+/// Runs a command line.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] => preprocess(),
+        ["supports", renderer] => {
+            return if *renderer == "html" { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        ["build"] => build(),
+        ["commands", "--list"] => list(),
+        ["commands", mode @ ("--record" | "--check"), rest @ ..] if rest.len() <= 1 => {
+            commands(*mode == "--record", rest.first().copied().unwrap_or_default())
+        }
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn preprocess() -> Result<(), String> {
+    let (context, book) =
+        mdbook_preprocessor::parse_input(std::io::stdin().lock()).map_err(|e| {
+            format!("weave reads a book from mdBook 0.5; `weave --help` tells more: {e}")
+        })?;
+    let book = Weave.run(&context, book).map_err(|e| e.to_string())?;
+    serde_json::to_writer(std::io::stdout().lock(), &book).map_err(|e| e.to_string())
+}
+
+fn build() -> Result<(), String> {
+    let report = book::build(&root()?).map_err(|e| e.to_string())?;
+    eprintln!(
+        "{} pages, {} links within the book followed: {}",
+        report.pages,
+        report.links,
+        report.index.display()
+    );
+    Ok(())
+}
+
+fn list() -> Result<(), String> {
+    let root = root()?;
+    for found in collect::in_book(&root, &root.join("book")).map_err(|e| e.to_string())? {
+        println!("{}", found.command.line);
+    }
+    Ok(())
+}
+
+/// Runs the commands that hold a text; progress goes to standard error.
+fn commands(record: bool, text: &str) -> Result<(), String> {
+    let root = root()?;
+    let book = root.join("book");
+    let all = collect::in_book(&root, &book).map_err(|e| e.to_string())?;
+    let chosen: Vec<_> = all.iter().filter(|f| f.command.line.contains(text)).collect();
+    let mut failed = 0;
+    for (n, found) in chosen.iter().enumerate() {
+        eprintln!("[{}/{}] {}", n + 1, chosen.len(), found.command.line);
+        if let Err(message) = one(&root, &book, found, record) {
+            eprintln!("{}:{}: {message}", found.file, found.line);
+            failed += 1;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(format!("{n} of {} commands did not do what the book says", chosen.len())),
+    }
+}
+
+fn one(root: &Path, book: &Path, found: &collect::Found, record: bool) -> Result<(), String> {
+    let command = &found.command;
+    let ran = run::run(root, command).map_err(|e| format!("`{}`: {e}", command.line))?;
+    if ran.status != command.status {
+        return Err(format!(
+            "`{}` ended with status {}, the book says {}; it printed\n{}",
+            command.line, ran.status, command.status, ran.output
+        ));
+    }
+    if command.output == Output::None {
+        return Ok(());
+    }
+    if record {
+        return recording::store(book, command, &ran).map_err(|e| e.to_string());
+    }
+    let recorded = recording::load(book, command)?;
+    if command.output == Output::Exact && recorded.output != ran.output {
+        return Err(format!("`{}` now prints\n{}", command.line, ran.output));
+    }
+    Ok(())
+}
+
+/// The workspace around the current folder.
+fn root() -> Result<PathBuf, String> {
+    let here = std::env::current_dir().map_err(|e| e.to_string())?;
+    here.ancestors()
+        .find(|folder| folder.join("book/book.toml").exists())
+        .map(Path::to_owned)
+        .ok_or_else(|| "no folder here or above has a book/book.toml".to_owned())
+}

@@ -1,0 +1,129 @@
+//! Runs a command as a reader would: from the workspace's root, through the shell.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::Command;
+use super::recording::Recording;
+
+/// Runs a command to its end, or to the end of its time.
+///
+/// Cargo's own messages are left out of the output: they depend on what was built before.
+///
+/// # Errors
+/// A shell that cannot be started, or a command that does not end in time.
+pub fn run(root: &Path, command: &Command) -> io::Result<Recording> {
+    let background = command.with.as_deref().map(|with| start(root, with)).transpose()?;
+    let mut child = start(root, &format!("exec 2>&1\n{}", command.line))?;
+    let output = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut output) = output {
+            // What was read before an error is still what came out.
+            let _ = output.read_to_end(&mut bytes);
+        }
+        // The receiver is gone only when the time is over.
+        let _ = sender.send(());
+        bytes
+    });
+    let ended = receiver.recv_timeout(Duration::from_secs(command.seconds)).is_ok();
+    if !ended {
+        end(&mut child);
+    }
+    let status = child.wait()?;
+    if let Some(mut background) = background {
+        end(&mut background);
+        background.wait()?;
+    }
+    if !ended {
+        let message = format!("did not end within {} seconds", command.seconds);
+        return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+    }
+    let bytes = reader.join().unwrap_or_default();
+    let output = clean(&String::from_utf8_lossy(&bytes), root);
+    Ok(Recording { status: status.code().unwrap_or(-1), output })
+}
+
+fn start(root: &Path, line: &str) -> io::Result<Child> {
+    let mut process = Process::new("sh");
+    process
+        .args(["-c", line])
+        .current_dir(root)
+        .env("CARGO_TERM_QUIET", "true")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut process, 0);
+    process.spawn()
+}
+
+/// Ends a command with everything that it started.
+fn end(child: &mut Child) {
+    if cfg!(unix) {
+        let group = format!("-{}", child.id());
+        // A group that has ended by itself is as good.
+        let _ = Process::new("kill").args(["-TERM", "--", &group]).status();
+    } else {
+        let _ = child.kill();
+    }
+}
+
+/// Takes out colours, and the name of the folder in which this was run.
+fn clean(text: &str, root: &Path) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => {
+                // An escape sequence ends with a letter.
+                chars.by_ref().find(char::is_ascii_alphabetic);
+            }
+            '\r' => {}
+            c => out.push(c),
+        }
+    }
+    out.replace(&root.display().to_string(), ".")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::Output;
+    use super::*;
+
+    fn command(line: &str, seconds: u64) -> Command {
+        Command {
+            line: line.to_owned(),
+            status: 0,
+            output: Output::Recorded,
+            head: None,
+            with: None,
+            seconds,
+        }
+    }
+
+    #[test]
+    fn both_outputs_come_in_order_and_without_this_folder() {
+        let root = std::env::temp_dir();
+        let ran = run(&root, &command("echo one; echo two >&2; pwd; exit 3", 60)).unwrap();
+        assert_eq!(ran.status, 3);
+        assert!(ran.output.starts_with("one\ntwo\n"), "{}", ran.output);
+        assert!(ran.output.lines().count() == 3);
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended_with_its_children() {
+        let error =
+            run(&std::env::temp_dir(), &command("sleep 1000 & sleep 1000", 0)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn colours_are_taken_out() {
+        assert_eq!(clean("\u{1b}[1;31mred\u{1b}[0m\r\n", Path::new("/nowhere")), "red\n");
+    }
+}

@@ -1,0 +1,62 @@
+//! What all directives share while a book is built.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::pages::Pages;
+use crate::problem::Problem;
+use crate::render::html::slug;
+use crate::sources::{Lines, Source, Tree};
+
+/// The sources, and what the book has shown of them so far.
+#[derive(Debug)]
+pub struct Weaver {
+    /// The workspace.
+    pub tree: Tree,
+    /// The book's folder, where results and recordings lie.
+    pub book: PathBuf,
+    /// Where whole files are shown.
+    pub pages: Pages,
+    /// File path to the lines that some page shows.
+    shown: RefCell<BTreeMap<String, BTreeSet<usize>>>,
+    /// How often an identifier was asked for: each is used once in the whole book.
+    ids: RefCell<BTreeMap<String, usize>>,
+}
+
+impl Weaver {
+    /// Opens the workspace around a book.
+    ///
+    /// # Errors
+    /// A workspace whose manifests cannot be read.
+    pub fn open(root: &Path, book: &Path) -> Result<Self, Problem> {
+        Ok(Self {
+            tree: Tree::open(root)?,
+            book: book.to_owned(),
+            pages: Pages::default(),
+            shown: RefCell::default(),
+            ids: RefCell::default(),
+        })
+    }
+
+    /// An identifier that no other element of the book has.
+    pub fn id(&self, name: &str) -> String {
+        let id = format!("w-{}", slug(name));
+        let mut ids = self.ids.borrow_mut();
+        let count = ids.entry(id.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { id } else { format!("{id}-{count}") }
+    }
+
+    /// Notes that lines are shown.
+    pub fn show(&self, source: &Source, lines: Lines) {
+        let mut shown = self.shown.borrow_mut();
+        shown.entry(source.path.clone()).or_default().extend(lines.iter());
+    }
+
+    /// Whether some page shows all of these lines.
+    pub fn is_shown(&self, source: &Source, lines: Lines) -> bool {
+        let shown = self.shown.borrow();
+        shown.get(&source.path).is_some_and(|s| lines.iter().all(|l| s.contains(&l)))
+    }
+}
