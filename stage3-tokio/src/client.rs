@@ -53,6 +53,9 @@ impl Drop for Handle {
 impl Client {
     /// Makes a client; no connection yet.
     ///
+    /// A runtime that it shares must have been built with I/O and time; without, every call ends
+    /// with [`Error::ShutDown`].
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] for limits with which nothing could be sent, [`Error::Io`] if the

@@ -11,10 +11,7 @@
 use std::future::poll_fn;
 
 use client_core::{CloseReason, Error, TimeoutPhase};
-use tokio::{
-    pin, select,
-    time::{Instant, sleep_until},
-};
+use tokio::{pin, select, time::sleep_until};
 
 use crate::{
     connect::connect,
@@ -118,7 +115,7 @@ async fn idle<T: Transport>(
     mut idling: Idling,
 ) -> (Order, Option<CloseReason>) {
     const GONE: Order = Order::Leave(CloseReason::ClientClosed);
-    let expiry: Instant = after(connection.rest());
+    let expiry = after(connection.rest());
     let ended = select! {
         biased;
         reason = poll_fn(|cx| connection.poll_idle(cx, expiry)) => reason,

@@ -152,3 +152,14 @@ fn a_refused_connection_leaves_nothing_behind() {
     assert_eq!((stats.connecting, stats.open, stats.created), (0, 0, 0));
     block_on(client.close());
 }
+
+#[test]
+fn a_runtime_without_io_ends_every_call_and_hangs_none() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::new(Config::new()).unwrap();
+        let error = fetch(&client, "http://127.0.0.1:1/").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ShutDown);
+        client.close().await;
+    });
+}
