@@ -5,10 +5,11 @@
 //! What is dropped must leave nothing behind: no waiter that is served though it has gone, no
 //! connection on which half an exchange is still under way. A connection in the middle of an
 //! exchange cannot be used again, since the next caller would get the rest of this one's
-//! response; so it is closed, and the pool counts why.
+//! response; so it is closed, and the pool counts why. (A URL has to have a name and no address,
+//! since one call is given up while its name is looked up.)
 //!
-//! Try: read the body to its end before dropping it, and the connection becomes idle; give the
-//! pool two connections, and the last call need not wait.
+//! Try: read the body to its end before dropping it, or ask for `/quotes/7`, whose body has come
+//! with its head: then the connection becomes idle.
 
 use std::process::ExitCode;
 
