@@ -4,7 +4,8 @@
 //! a request arrives, waits, is assigned, starts, is driven, ends.
 //!
 //! Its rules:
-//! - nobody is told of an end before the pool knows of it and its numbers are published;
+//! - before anything can be seen from outside, be it by a caller that is answered or by a peer that
+//!   is written to or left, the pool knows of it and its numbers are published;
 //! - a caller that has gone is passed over: nothing is begun for it;
 //! - what happens to one request never calls for the next waiter's connection by itself. That is
 //!   [`EventLoop::settle`]'s, which the loop calls after each thing that has happened; so a
@@ -15,8 +16,8 @@ use mio::net::TcpStream;
 
 use crate::{
     connection::{Connection, End, Next, Turn},
-    event_loop::{EventLoop, Owner},
-    pool::{Checkin, IdleSince, Step, Ticket},
+    event_loop::{EventLoop, Owner, Pooled},
+    pool::{Checkin, Step, Ticket},
     shared::{Job, Place},
     slab::Key,
     timer::Deadline,
@@ -63,7 +64,8 @@ impl EventLoop {
     /// Gives a free connection to this request, or to whom the pool says.
     pub(crate) fn serve(&mut self, key: Key, job: Option<Job>) {
         if let Some(job) = self.assign(key, job) {
-            self.start(key, job);
+            self.publish();
+            self.drive(key, |connection, turn| connection.start(job, turn));
         }
     }
 
@@ -84,6 +86,13 @@ impl EventLoop {
                 Checkin::Serve(mut job) => {
                     self.timers.disarm(&mut job.timer);
                     if job.reply.place(Place::Connection(key, job.ticket)) {
+                        let connection = &pooled.connection;
+                        io_model!(
+                            checkout,
+                            request = job.ticket,
+                            connection = connection.number()
+                        );
+                        self.pool.begun(connection.is_reused());
                         return Some(job);
                     }
                     // Its caller has gone meanwhile: the next one.
@@ -100,18 +109,6 @@ impl EventLoop {
                 }
             }
         }
-    }
-
-    /// Begins the exchange.
-    fn start(&mut self, key: Key, job: Job) {
-        let Some(Owner::Connection(pooled)) = self.entries.get(key).map(|entry| &entry.owner)
-        else {
-            return;
-        };
-        let connection = &pooled.connection;
-        io_model!(checkout, request = job.ticket, connection = connection.number());
-        self.pool.begun(connection.is_reused());
-        self.drive(key, |connection, turn| connection.start(job, turn));
     }
 
     // ----- one connection, from readiness to its end -----
@@ -156,41 +153,40 @@ impl EventLoop {
         self.publish();
         end.last_word.tell();
         if let Some(job) = next {
-            self.start(key, job);
+            self.drive(key, |connection, turn| connection.start(job, turn));
         }
     }
 
     /// A stale connection makes way for a fresh one, for the same request.
     fn retry(&mut self, key: Key, mut job: Job, reason: CloseReason) {
-        let Some((origin, _)) = self.remove_connection(key, reason) else { return };
-        let ticket = job.ticket;
-        io_model!(retry, request = ticket, why = reason.as_str());
+        let Some(stale) = self.remove_connection(key, reason) else { return };
+        let (origin, ticket) = (stale.origin, job.ticket);
         if !job.reply.place(Place::Pool(origin, ticket)) {
             return self.pool.closed(origin, None, reason);
         }
+        io_model!(retry, request = ticket, why = reason.as_str());
         self.timers.arm(Deadline::Waiter(origin, ticket), &mut job.timer, job.deadline);
         self.pool.retry(origin, ticket, job, reason);
+        self.publish();
+        drop(stale);
         self.connect(origin, ticket);
     }
 
     /// Closes a connection, and gives its slot back.
     fn close_connection(&mut self, key: Key, reason: CloseReason) {
-        if let Some((origin, idle)) = self.remove_connection(key, reason) {
-            self.pool.closed(origin, idle, reason);
+        if let Some(closed) = self.remove_connection(key, reason) {
+            self.pool.closed(closed.origin, closed.idle, reason);
+            self.publish();
         }
     }
 
-    /// Closes a connection's socket. How the pool knew the connection.
-    fn remove_connection(
-        &mut self,
-        key: Key,
-        reason: CloseReason,
-    ) -> Option<(Key, Option<IdleSince>)> {
+    /// Takes a connection out of the loop. Its socket is closed when it is dropped.
+    fn remove_connection(&mut self, key: Key, reason: CloseReason) -> Option<Box<Pooled>> {
         let Owner::Connection(mut pooled) = self.remove(key)? else { return None };
         let connection = pooled.connection.number();
         io_model!(close, connection, why = reason.as_str());
         self.unwatch(pooled.connection.transport());
-        Some((pooled.origin, pooled.idle))
+        Some(pooled)
     }
 
     // ----- callers that go, and the client's end -----
