@@ -303,6 +303,12 @@ impl Pool {
 impl Pool {
     /// A connection's exchange is over, and it could serve another.
     pub(crate) fn checkin(&mut self, place: PlaceId) -> Turn {
+        self.since += 1;
+        self.turn(place, self.since)
+    }
+
+    /// What a connection does that is free; if there is nothing to do, it is idle as of `since`.
+    fn turn(&mut self, place: PlaceId, since: Since) -> Turn {
         let id = self.places[place].origin;
         if self.must_yield(id) {
             return Turn::Close(CloseReason::Evicted);
@@ -317,8 +323,7 @@ impl Pool {
             return Turn::Close(CloseReason::IdleLimit);
         }
         io_model!(checkin, connection = self.places[place].number);
-        self.since += 1;
-        self.lie_down(place, self.since);
+        self.lie_down(place, since);
         Turn::Rest
     }
 
@@ -328,14 +333,7 @@ impl Pool {
             State::Doomed(reason, _) => Turn::Close(reason),
             State::Promised(since) => {
                 self.get_up(place);
-                if let Some(job) = self.oldest_waiter(place) {
-                    return Turn::Serve(job);
-                }
-                if self.closed {
-                    return Turn::Close(CloseReason::ClientClosed);
-                }
-                self.lie_down(place, since);
-                Turn::Rest
+                self.turn(place, since)
             }
             State::Connecting(_) | State::InUse | State::Idle(_) => Turn::Rest,
         }
@@ -445,8 +443,8 @@ impl Pool {
                 Some((_, &place)) => Some(place),
                 None => break,
             };
-            let Some(id) = self.neediest() else { break };
-            let Some(ticket) = self.origins[id].waiters.chain_first() else { break };
+            let Some((ticket, id)) = self.neediest() else { break };
+            self.origins[id].waiters.chain(ticket);
             let chain = self.reserve(id, ticket);
             match victim {
                 None => self.chains.push_back(chain),
@@ -457,10 +455,11 @@ impl Pool {
     }
 
     /// Who gets the next place: the oldest waiter of an origin below its share, else the oldest.
-    fn neediest(&self) -> Option<OriginId> {
+    fn neediest(&self) -> Option<(Ticket, OriginId)> {
         let share = entitlement(self.config.max_total, self.demand);
-        let below = self.starving.values().find(|id| self.origins[**id].held < share);
-        below.or_else(|| self.starving.values().next()).copied()
+        let mut starving = self.starving.iter();
+        let below = starving.clone().find(|(_, id)| self.origins[**id].held < share);
+        below.or_else(|| starving.next()).map(|(ticket, id)| (*ticket, *id))
     }
 
     /// Whether a freed connection of this origin must be given up, since others wait for a place.
@@ -502,7 +501,8 @@ impl Pool {
             let reused = std::mem::replace(&mut entry.used, true);
             self.stats.reused += u64::from(reused);
         }
-        self.account(id);
+        // If an older waiter took what was promised to a younger one, that one needs another.
+        self.serve(id);
         taken.then_some(job)
     }
 
@@ -598,10 +598,11 @@ impl Pool {
         let origin = &mut self.origins[id];
         let queued = origin.waiters.unchained().saturating_sub(origin.promised);
         let may_grow = queued > 0 && origin.held < self.config.max_per_origin;
+        let promised = origin.promised;
         let now = Counted {
             demand: origin.waiters.len() > 0 || origin.held > origin.idle.len(),
             queued,
-            starving: origin.waiters.first_unchained().filter(|_| may_grow),
+            starving: may_grow.then(|| origin.waiters.first_unchained(promised)).flatten(),
         };
         let before = std::mem::replace(&mut origin.counted, now);
         self.queued = self.queued + now.queued - before.queued;

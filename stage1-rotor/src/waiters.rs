@@ -32,9 +32,9 @@ impl Waiters {
         self.unchained.len()
     }
 
-    /// The oldest without a chain.
-    pub(crate) fn first_unchained(&self) -> Option<Ticket> {
-        self.unchained.first_key_value().map(|(ticket, _)| *ticket)
+    /// The oldest without a chain, if the oldest `promised` of them are provided for.
+    pub(crate) fn first_unchained(&self, promised: usize) -> Option<Ticket> {
+        self.unchained.keys().nth(promised).copied()
     }
 
     /// A new caller.
@@ -47,18 +47,18 @@ impl Waiters {
         self.chained.insert(job.ticket(), Waiter { job, fresh_only: true });
     }
 
-    /// Notes that a chain was started for the oldest without one.
-    pub(crate) fn chain_first(&mut self) -> Option<Ticket> {
-        let (ticket, job) = self.unchained.pop_first()?;
-        self.chained.insert(ticket, Waiter { job, fresh_only: false });
-        Some(ticket)
+    /// Notes that a chain was started for this one.
+    pub(crate) fn chain(&mut self, ticket: Ticket) {
+        if let Some(job) = self.unchained.remove(&ticket) {
+            self.chained.insert(ticket, Waiter { job, fresh_only: false });
+        }
     }
 
     /// The oldest that any connection can serve.
     pub(crate) fn oldest(&self) -> Option<Ticket> {
         let chained = self.chained.iter().find(|(_, waiter)| !waiter.fresh_only);
         let chained = chained.map(|(ticket, _)| *ticket);
-        [self.first_unchained(), chained].into_iter().flatten().min()
+        [self.first_unchained(0), chained].into_iter().flatten().min()
     }
 
     pub(crate) fn has(&self, ticket: Ticket) -> bool {

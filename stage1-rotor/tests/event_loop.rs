@@ -190,3 +190,23 @@ fn a_large_body_passes_through_a_small_window() {
     let (body, _) = block_on(fetch(&client, &server.url("/"))).unwrap();
     assert_eq!(body.len(), 3 << 20);
 }
+
+/// Rings that are on their way to machines that end: with slab 0.1.3 they did harm.
+#[test]
+fn many_callers_that_give_up_leave_the_loop_in_order() {
+    let server = echo_server();
+    let client = Client::new(Config::new().max_per_origin(16)).unwrap();
+    let url = server.url("/a");
+    for round in 0..50 {
+        block_on(async {
+            let mut calls: Vec<_> =
+                (0..16).map(|_| Box::pin(client.request(get(&url)))).collect();
+            futures::future::join_all(calls.drain(..round % 16)).await;
+            let rest = futures::future::select_all(calls);
+            drop(rest.await);
+        });
+    }
+    assert!(block_on(fetch(&client, &url)).is_ok());
+    block_on(client.close());
+    assert_eq!(client.stats().open, 0);
+}

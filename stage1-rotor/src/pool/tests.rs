@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use client_core::{ErrorKind, Outgoing};
 use http::Request;
+use proptest::prelude::*;
 
 use super::*;
-use crate::call::Call;
+use crate::call::{Call, GivenUp};
 
 /// A pool, and the callers that it has seen.
 struct Scene {
@@ -188,6 +189,31 @@ fn a_promised_connection_whose_caller_gave_up_is_idle_again() {
 }
 
 #[test]
+fn a_chain_is_made_for_the_waiter_to_whom_nothing_is_promised() {
+    let mut scene = scene(Config::new());
+    let place = scene.hold("http://a/");
+    scene.checkin(place);
+    let [first, second] = [scene.ask("http://a/"), scene.ask("http://a/")];
+    assert_eq!(scene.woken(place), Some(first));
+    assert_eq!(scene.connect().1, Some(second));
+    assert!(scene.pool.next_chain().is_none());
+}
+
+#[test]
+fn a_promised_connection_that_nobody_needs_any_more_makes_room_for_others() {
+    let mut scene = scene(one());
+    let place = scene.hold("http://a/");
+    scene.checkin(place);
+    let ticket = scene.ask("http://a/");
+    let other = scene.ask("http://b/");
+    let origin = scene.calls[ticket as usize].outgoing.origin.clone();
+    scene.pool.cancel(&origin, ticket);
+    assert_eq!(told(scene.pool.woken(place)), Some(CloseReason::Evicted));
+    scene.pool.closed(place, CloseReason::Evicted);
+    assert_eq!(scene.connect().1, Some(other));
+}
+
+#[test]
 fn an_origin_below_its_share_gets_the_freed_slot() {
     let mut scene = scene(Config::new().max_total(2));
     let held = [scene.hold("http://a/"), scene.hold("http://a/")];
@@ -325,4 +351,167 @@ fn nothing_is_kept_of_an_origin_that_has_nothing() {
     scene.pool.closed(place, CloseReason::PeerAsked);
     assert!(scene.pool.origins.is_empty() && scene.pool.names.is_empty());
     assert_eq!((scene.pool.held, scene.pool.demand, scene.pool.queued), (0, 0, 0));
+}
+
+// ===== Any order of events =====
+
+/// Something that happens to a pool. Numbers choose among what is there at the moment.
+#[derive(Clone, Debug)]
+enum Event {
+    Ask(u8),
+    GiveUp(usize),
+    Connect,
+    Fail,
+    Free(usize),
+    Wake(usize),
+    Die(usize),
+    Stale(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..4u8).prop_map(Event::Ask),
+        1 => any::<usize>().prop_map(Event::GiveUp),
+        3 => Just(Event::Connect),
+        1 => Just(Event::Fail),
+        3 => any::<usize>().prop_map(Event::Free),
+        3 => any::<usize>().prop_map(Event::Wake),
+        1 => any::<usize>().prop_map(Event::Die),
+        1 => any::<usize>().prop_map(Event::Stale),
+    ]
+}
+
+impl Scene {
+    /// One of the places whose connections are in this condition.
+    fn pick(&self, number: usize, fits: impl Fn(&State) -> bool) -> Option<PlaceId> {
+        let places = self.pool.places.iter().filter(|(_, place)| fits(&place.state));
+        let places: Vec<_> = places.map(|(id, _)| id).collect();
+        (!places.is_empty()).then(|| places[number % places.len()])
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Ask(host) => drop(self.ask(&format!("http://h{host}/"))),
+            Event::GiveUp(number) => {
+                let call = self.calls.get(number % self.calls.len().max(1)).cloned();
+                if let Some(call) =
+                    call.filter(|call| matches!(call.give_up(), GivenUp::Waiting))
+                {
+                    self.pool.cancel(&call.outgoing.origin, call.ticket);
+                }
+            }
+            Event::Connect => {
+                if let Some(chain) = self.pool.next_chain() {
+                    let (_, turn) = self.pool.connected(chain.place, Waker::noop().clone());
+                    self.take(chain.place, turn);
+                }
+            }
+            Event::Fail => {
+                if let Some(chain) = self.pool.next_chain() {
+                    self.pool.failed(chain.place, Error::invalid("no"));
+                }
+            }
+            Event::Free(number) => {
+                if let Some(place) = self.pick(number, |state| matches!(state, State::InUse)) {
+                    let turn = self.pool.checkin(place);
+                    self.take(place, turn);
+                }
+            }
+            Event::Wake(number) => {
+                if let Some(place) = self.pick(number, |state| !is_chain(state)) {
+                    let turn = self.pool.woken(place);
+                    self.take(place, turn);
+                }
+            }
+            Event::Die(number) => {
+                if let Some(place) = self.pick(number, |state| !is_chain(state)) {
+                    self.pool.closed(place, CloseReason::PeerClosed);
+                }
+            }
+            Event::Stale(number) => {
+                let place = self.pick(number, |state| matches!(state, State::InUse));
+                if let Some(place) = place {
+                    let host = self.pool.origins[self.pool.places[place].origin].origin.clone();
+                    let of_it = |job: &Job| job.call().outgoing.origin == host;
+                    if let Some(index) = self.jobs.iter().position(of_it) {
+                        let job = self.jobs.swap_remove(index);
+                        self.pool.retry(place, job, CloseReason::Reset);
+                    }
+                    self.pool.closed(place, CloseReason::Reset);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, place: PlaceId, turn: Turn) {
+        match turn {
+            Turn::Serve(job) => self.jobs.push(job),
+            Turn::Rest => {}
+            Turn::Close(reason) => self.pool.closed(place, reason),
+        }
+    }
+
+    /// What must be true between any two events.
+    fn check(&self) {
+        let (pool, stats) = (&self.pool, self.stats());
+        let count = |fits: fn(&State) -> bool| {
+            pool.places.iter().filter(|(_, place)| fits(&place.state)).count()
+        };
+        assert_eq!(stats.connecting, count(is_chain));
+        assert_eq!(stats.open + stats.connecting, pool.places.len());
+        assert_eq!(pool.held, pool.places.len() - count(is_doomed));
+        assert!(pool.held <= pool.config.max_total);
+        assert!(
+            stats.open <= pool.config.max_total,
+            "a chain starts when the socket is closed"
+        );
+        assert_eq!(pool.idle.len(), count(|state| matches!(state, State::Idle(_))));
+        let waiting: usize = pool.origins.iter().map(|(_, origin)| origin.waiters.len()).sum();
+        assert_eq!(stats.waiting, waiting);
+        for (_, origin) in &pool.origins {
+            assert!(origin.held <= pool.config.max_per_origin);
+            let unserved = origin.waiters.unchained().saturating_sub(origin.promised);
+            let full = origin.held == pool.config.max_per_origin;
+            let crowded = pool.held == pool.config.max_total && pool.idle.is_empty();
+            assert!(unserved == 0 || full || crowded, "nobody waits while there is room");
+            assert!(unserved == 0 || origin.idle.is_empty(), "nor beside an idle connection");
+        }
+    }
+}
+
+fn is_chain(state: &State) -> bool {
+    matches!(state, State::Connecting(_))
+}
+
+fn is_doomed(state: &State) -> bool {
+    matches!(state, State::Doomed(..))
+}
+
+proptest! {
+    // Whoever finds a failure here writes it down as a case above, which says what went wrong.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn the_sums_are_right_and_nobody_waits_in_vain(
+        events in prop::collection::vec(event(), 0..200),
+        max_total in 1..6usize,
+        max_per_origin in 1..4usize,
+        max_idle in 0..3usize,
+    ) {
+        let config = Config::new().max_total(max_total).max_per_origin(max_per_origin);
+        let mut scene = scene(config.max_idle_per_origin(max_idle));
+        for event in events {
+            scene.happen(event);
+            scene.check();
+        }
+        // Whoever still waits is served, if only connections are made and freed.
+        while scene.stats().waiting > 0 {
+            let before = scene.stats();
+            for number in 0..8 {
+                scene.happen(Event::Wake(number));
+                scene.happen(Event::Free(number));
+                scene.happen(Event::Connect);
+            }
+            assert_ne!(scene.stats(), before);
+        }
+    }
 }
