@@ -114,7 +114,8 @@ impl Serving {
         self.settle(next, scope)
     }
 
-    /// Closes the socket, tells the pool, then the caller.
+    /// Tells the pool, closes the socket, then tells the caller: neither peer nor caller can know
+    /// of it before the pool's figures do. A chain that gets the place starts in a later turn.
     fn close(
         self: Box<Self>,
         reason: CloseReason,
@@ -122,8 +123,6 @@ impl Serving {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let Serving { connection, place, bell } = *self;
-        io_model!(deregister, connection = connection.number());
-        drop(connection);
         let delivery = match delivery {
             Delivery::Retry(job) => {
                 scope.pool.retry(place, job, reason);
@@ -133,6 +132,8 @@ impl Serving {
         };
         scope.pool.closed(place, reason);
         scope.pool.publish();
+        io_model!(deregister, connection = connection.number());
+        drop(connection);
         delivery.deliver();
         end(&bell)
     }
