@@ -10,6 +10,8 @@ use mdbook_preprocessor::Preprocessor;
 
 use crate::book::{self, preprocess::Weave};
 use crate::commands::{Output, collect, recording, run};
+use crate::sources::Tree;
+use crate::{done_by, ledger};
 
 const USAGE: &str = "\
 weave: the book's tool (run it from the workspace's root)
@@ -17,6 +19,9 @@ weave: the book's tool (run it from the workspace's root)
   weave commands --list       the commands that the book tells its reader to run
   weave commands --record [TEXT]   run those that hold TEXT, and keep what they print
   weave commands --check [TEXT]    run them, and fail where one ends otherwise than the book says
+  weave ledger --propose      entries that the ledger lacks, guessed, to be put in by hand
+  weave ledger --write        draw book/ledger.svg, which the README shows
+  weave done-by --propose     deleted items for which book/now-done-by.toml has no entry
   weave                       the preprocessor, as mdBook calls it";
 
 /// Runs a command line.
@@ -32,6 +37,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["commands", mode @ ("--record" | "--check"), rest @ ..] if rest.len() <= 1 => {
             commands(*mode == "--record", rest.first().copied().unwrap_or_default())
         }
+        ["ledger", "--propose"] => propose(),
+        ["ledger", "--write"] => write_picture(),
+        ["done-by", "--propose"] => propose_done_by(),
         ["--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -117,6 +125,32 @@ fn one(root: &Path, book: &Path, found: &collect::Found, record: bool) -> Result
     if command.output == Output::Exact && recorded.output != ran.output {
         return Err(format!("`{}` now prints\n{}", command.line, ran.output));
     }
+    Ok(())
+}
+
+fn propose() -> Result<(), String> {
+    let root = root()?;
+    let tree = Tree::open(&root).map_err(|e| e.to_string())?;
+    let text =
+        ledger::propose::propose(&tree, &root.join("book")).map_err(|e| e.to_string())?;
+    print!("{text}");
+    Ok(())
+}
+
+fn write_picture() -> Result<(), String> {
+    let root = root()?;
+    let book = root.join("book");
+    let tree = Tree::open(&root).map_err(|e| e.to_string())?;
+    let counted = ledger::read(&tree, &book).map_err(|e| e.to_string())?;
+    std::fs::write(book.join(ledger::picture::FILE), ledger::picture::file(&counted))
+        .map_err(|e| e.to_string())
+}
+
+/// Deleted items without an entry, as lines for the file.
+fn propose_done_by() -> Result<(), String> {
+    let root = root()?;
+    let tree = Tree::open(&root).map_err(|e| e.to_string())?;
+    print!("{}", done_by::propose(&tree, &root.join("book")).map_err(|e| e.to_string())?);
     Ok(())
 }
 

@@ -8,6 +8,8 @@
 //! - [`sources`] finds items in the workspace's sources, which are read as text.
 //! - [`expand`] replaces the directives of a chapter, [`render`] writes the HTML.
 //! - [`commands`] runs and records the commands that the book tells its reader to run.
+//! - [`ledger`] classes every item of the stages and counts; [`done_by`] says who does a deleted item's
+//!   work today, looked up by [`upstream`] in the locked sources.
 //! - [`checks`] goes over the built pages.
 //! - [`book`] is the mdBook preprocessor, and the build as a library call.
 //!
@@ -20,10 +22,13 @@ pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod directive;
+pub mod done_by;
 pub mod expand;
+pub mod ledger;
 pub mod problem;
 pub mod render;
 pub mod sources;
+pub mod upstream;
 
 pub use book::{Report, build};
 pub use problem::{Problem, Problems};

@@ -17,7 +17,7 @@ pub fn check(file: &str, text: &str, problems: &mut Vec<Problem>) {
     let sink = Balance { file, state: RefCell::default() };
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from(html_only(text)));
+    input.push_back(StrTendril::from(prose(text)));
     let _ = tokenizer.feed(&input);
     tokenizer.end();
     let State { open, mut found } = tokenizer.sink.state.into_inner();
@@ -87,7 +87,7 @@ fn is_void(name: &str) -> bool {
 }
 
 /// The text with its code, comments' line breaks and directives blanked, line for line.
-fn html_only(text: &str) -> String {
+pub fn prose(text: &str) -> String {
     let text: String = match parse(text) {
         Ok(parts) => parts
             .into_iter()

@@ -4,5 +4,6 @@ pub mod build;
 pub mod markup;
 pub mod preprocess;
 pub mod warnings;
+pub mod whole;
 
 pub use build::{Report, build};

@@ -6,7 +6,8 @@ use mdbook_preprocessor::book::{Book, BookItem};
 use mdbook_preprocessor::errors::{Error, Result};
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
-use super::markup;
+use super::{markup, whole};
+use crate::checks::words;
 use crate::commands::collect::unchecked;
 use crate::expand::{self, Chapter, Weaver};
 use crate::problem::{Problem, Problems};
@@ -73,10 +74,12 @@ fn weave(
         let source = chapter.source_path.as_deref().map_or_else(|| page.clone(), slashed);
         let file = format!("{src}/{source}");
         markup::check(&file, &chapter.content, &mut problems);
+        words::check(&file, &markup::prose(&chapter.content), &mut problems);
         problems.extend(unchecked(&file, &chapter.content));
         let place = Chapter { page: &page, file: &file };
         chapter.content = expand::expand(&weaver, place, &chapter.content, &mut problems);
     });
+    whole::check(&weaver, &mut problems);
     Problems::check(problems).map(|()| book)
 }
 

@@ -1,6 +1,7 @@
 //! Checks over the built pages.
 
 pub mod page;
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,7 +1,9 @@
 //! Chapters: each directive is replaced by what it stands for.
 
 pub mod command;
+pub mod done_by;
 pub mod figure;
+pub mod ledger;
 pub mod listing;
 pub mod number;
 pub mod pages;
@@ -68,11 +70,18 @@ const KNOWN: &[Known] = &[
     block("step", step::step),
     block("pairs", step::pairs),
     block("run", command::run),
+    block("ledger", ledger::summary),
+    block("ledger-picture", ledger::picture),
+    block("ledger-items", ledger::items),
+    block("dependencies", ledger::dependencies),
+    block("hyper", ledger::hyper),
+    block("done-by", done_by::table),
     inline("lines", number::lines),
     inline("count", number::count),
     inline("const", number::constant),
     inline("figure", figure::figure),
     inline("ratio", figure::ratio),
+    inline("ledger-lines", ledger::lines),
 ];
 
 /// Directives that are mdBook's own and are left to it.

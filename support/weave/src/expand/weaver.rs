@@ -1,13 +1,16 @@
 //! What all directives share while a book is built.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::pages::Pages;
-use crate::problem::Problem;
+use crate::done_by::{self, Entries};
+use crate::ledger::{self, count::Ledger};
+use crate::problem::{Problem, Problems};
 use crate::render::html::slug;
 use crate::sources::{Lines, Source, Tree};
+use crate::upstream::Upstream;
 
 /// The sources, and what the book has shown of them so far.
 #[derive(Debug)]
@@ -18,6 +21,12 @@ pub struct Weaver {
     pub book: PathBuf,
     /// Where whole files are shown.
     pub pages: Pages,
+    /// The sources of dependencies.
+    pub upstream: Upstream,
+    /// The ledger, once a page has asked for it.
+    ledger: OnceCell<Result<Ledger, Problems>>,
+    /// Who does the work of deleted items, once a page has asked for it.
+    done_by: OnceCell<Result<Entries, Problems>>,
     /// File path to the lines that some page shows.
     shown: RefCell<BTreeMap<String, BTreeSet<usize>>>,
     /// How often an identifier was asked for: each is used once in the whole book.
@@ -34,9 +43,29 @@ impl Weaver {
             tree: Tree::open(root)?,
             book: book.to_owned(),
             pages: Pages::default(),
+            upstream: Upstream::new(root),
+            ledger: OnceCell::new(),
+            done_by: OnceCell::new(),
             shown: RefCell::default(),
             ids: RefCell::default(),
         })
+    }
+
+    /// The ledger.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn ledger(&self) -> Result<&Ledger, &Problems> {
+        self.ledger.get_or_init(|| ledger::read(&self.tree, &self.book)).as_ref()
+    }
+
+    /// Who does the work of deleted items.
+    ///
+    /// # Errors
+    /// All that is wrong with the file.
+    pub fn done_by(&self) -> Result<&Entries, &Problems> {
+        let read = || done_by::read(&self.tree, &self.upstream, &self.book);
+        self.done_by.get_or_init(read).as_ref()
     }
 
     /// An identifier that no other element of the book has.

@@ -1,0 +1,178 @@
+//! Lines of code by concept and stage, and what each step deleted and added.
+//!
+//! A step compares the two stages' files of one name, line by line and without indentation, by the
+//! same rule as the pages ([`crate::render::diff`]): a line stayed if it stands in a common run
+//! that names something. A file without a counterpart is deleted, or added, as a whole.
+
+use std::rc::Rc;
+
+use super::concept::CONCEPTS;
+use super::units::{Classed, Classes, class_of, stage_files};
+use super::{STAGES, units};
+use crate::problem::Problem;
+use crate::render::diff::{self, Side};
+use crate::sources::{Kind, Source, Tree};
+
+/// Mixed lines may be so many of all classed lines, in per cent.
+pub const MIXED_LIMIT: f64 = 15.0;
+
+/// Places behind the concepts: what is not classed, and tests.
+pub const NOT_CLASSED: usize = CONCEPTS.len();
+/// Lines that are compiled for tests only.
+pub const TESTS: usize = CONCEPTS.len() + 1;
+
+/// Lines of code by concept, with what is not classed and tests behind.
+pub type Lines = [usize; CONCEPTS.len() + 2];
+
+/// One step's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Lines of the earlier stage that are gone, by their concept there.
+    pub deleted: Lines,
+    /// Lines of the later stage that came, by their concept there.
+    pub added: Lines,
+}
+
+/// The counts.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Each stage's lines.
+    pub stages: [Lines; 3],
+    /// Each stage's lines that serve more than one concept.
+    pub mixed: [usize; 3],
+    /// From the first stage to the second, and from the second to the third.
+    pub steps: [Step; 2],
+    /// The classes, for the full table.
+    pub classed: [Classes; 3],
+}
+
+impl Ledger {
+    /// Lines of all concepts of a stage.
+    pub fn classed(&self, stage: usize) -> usize {
+        self.stages[stage][..CONCEPTS.len()].iter().sum()
+    }
+
+    /// Mixed lines among the classed lines of all stages, in per cent.
+    pub fn mixed_percent(&self) -> f64 {
+        let all: usize = (0..3).map(|s| self.classed(s)).sum();
+        100.0 * self.mixed.iter().sum::<usize>() as f64 / all.max(1) as f64
+    }
+}
+
+/// Counts.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn count(tree: &Tree, classed: &Classed) -> Result<Ledger, Problem> {
+    let mut stages = [[0; CONCEPTS.len() + 2]; 3];
+    let mut mixed = [0; 3];
+    let mut files = Vec::new();
+    for (n, stage) in STAGES.iter().enumerate() {
+        let sources = stage_files(tree, stage)?;
+        let mut marked = Vec::new();
+        for source in sources {
+            let concepts = concepts(&source, &classed.0[n]);
+            for (line, concept) in concepts.iter().enumerate() {
+                if source.is_code(line + 1) {
+                    stages[n][concept.0] += 1;
+                    mixed[n] += usize::from(concept.1);
+                }
+            }
+            marked.push((source, concepts));
+        }
+        files.push(marked);
+    }
+    let steps = [step(&files[0], &files[1]), step(&files[1], &files[2])];
+    let classed = classed.0.clone();
+    Ok(Ledger { stages, mixed, steps, classed })
+}
+
+/// A line's concept, and whether it serves others too.
+type Marked = (Rc<Source>, Vec<(usize, bool)>);
+
+fn concepts(source: &Source, classes: &Classes) -> Vec<(usize, bool)> {
+    let of = |owner: &Option<usize>| {
+        let Some(item) = owner.map(|n| &source.items[n]) else { return (NOT_CLASSED, false) };
+        if item.test {
+            return (TESTS, false);
+        }
+        match class_of(source, item, classes) {
+            Some(entry) => (entry.concept, !entry.also.is_empty()),
+            None => (NOT_CLASSED, false),
+        }
+    };
+    source.owners().iter().map(of).collect()
+}
+
+fn step(old: &[Marked], new: &[Marked]) -> Step {
+    let mut step = Step { deleted: [0; _], added: [0; _] };
+    let find = |files: &[Marked], module: &str| files.iter().position(|f| f.0.module == module);
+    for (source, concepts) in old {
+        let other = find(new, &source.module).map(|n| &new[n]);
+        let hunks = compare(Some(source), other.map(|o| &o.0));
+        for hunk in hunks.iter().filter(|h| !h.stayed) {
+            tally(&mut step.deleted, source, concepts, hunk.old.clone());
+            if let Some((source, concepts)) = other {
+                tally(&mut step.added, source, concepts, hunk.new.clone());
+            }
+        }
+    }
+    for (source, concepts) in new.iter().filter(|f| find(old, &f.0.module).is_none()) {
+        tally(&mut step.added, source, concepts, 0..source.lines.len());
+    }
+    step
+}
+
+fn compare(old: Option<&Rc<Source>>, new: Option<&Rc<Source>>) -> Vec<diff::Hunk> {
+    let side = |source: Option<&Rc<Source>>| match source {
+        Some(source) => (source.lines.clone(), source.lexed.clone()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let (a, b) = (side(old), side(new));
+    diff::hunks(Side { lines: &a.0, lexed: &a.1 }, Side { lines: &b.0, lexed: &b.1 })
+}
+
+fn tally(
+    lines: &mut Lines,
+    source: &Source,
+    concepts: &[(usize, bool)],
+    range: std::ops::Range<usize>,
+) {
+    for n in range {
+        if source.is_code(n + 1) {
+            lines[concepts[n].0] += 1;
+        }
+    }
+}
+
+/// The units of a stage with their concept and lines, for the ledger in full.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn items(
+    tree: &Tree,
+    stage: usize,
+    ledger: &Ledger,
+) -> Result<Vec<(Rc<Source>, usize, &'static str, usize)>, Problem> {
+    let mut rows = Vec::new();
+    for source in stage_files(tree, STAGES[stage])? {
+        let owners = source.owners();
+        for (n, item) in source.items.iter().enumerate() {
+            if item.kind == Kind::Declaration || !ledger.classed[stage].contains_key(&item.path)
+            {
+                continue;
+            }
+            let own = |line: &usize| {
+                source.is_code(*line)
+                    && owners[line - 1].is_some_and(|o| {
+                        class_of(&source, &source.items[o], &ledger.classed[stage])
+                            .is_some_and(|e| e.path == item.path)
+                    })
+            };
+            let lines = item.lines.iter().filter(own).count();
+            let entry = &ledger.classed[stage][&item.path];
+            rows.push((Rc::clone(&source), n, units::name(entry), lines));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,161 @@
+//! What cargo says of the locked packages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::package::Package;
+
+/// Packages by cargo's identifier, and who links whom.
+#[derive(Debug)]
+pub struct Metadata {
+    packages: BTreeMap<String, Package>,
+    links: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    packages: Vec<PackageAnswer>,
+    workspace_members: BTreeSet<String>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct PackageAnswer {
+    id: String,
+    name: String,
+    version: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+    src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    pkg: String,
+    dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Deserialize)]
+struct DependencyKind {
+    kind: Option<String>,
+}
+
+impl Metadata {
+    /// Asks cargo, without the network and without changing the lock file.
+    ///
+    /// # Errors
+    /// What cargo prints.
+    pub fn ask(root: &Path) -> Result<Self, String> {
+        let host = host()?;
+        let arguments = [
+            "metadata",
+            "--locked",
+            "--offline",
+            "--format-version=1",
+            "--filter-platform",
+            &host,
+        ];
+        let answer = output("cargo", &arguments, root)?;
+        Self::read(&answer)
+    }
+
+    fn read(answer: &str) -> Result<Self, String> {
+        let answer: Answer =
+            serde_json::from_str(answer).map_err(|e| format!("cargo metadata: {e}"))?;
+        let members = answer.workspace_members;
+        let packages =
+            answer.packages.into_iter().map(|p| (p.id.clone(), package(p, &members))).collect();
+        let links = answer
+            .resolve
+            .nodes
+            .into_iter()
+            .map(|node| {
+                (node.id, node.deps.into_iter().filter(is_linked).map(|d| d.pkg).collect())
+            })
+            .collect();
+        Ok(Self { packages, links })
+    }
+
+    /// Everything that a member links, at any depth.
+    ///
+    /// # Errors
+    /// A name that is no member's.
+    pub fn dependencies(&self, member: &str) -> Result<Vec<Package>, String> {
+        let (id, _) = self
+            .packages
+            .iter()
+            .find(|(_, p)| p.is_member && p.name == member)
+            .ok_or_else(|| format!("no package `{member}` in the workspace"))?;
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            for linked in self.links.get(next).into_iter().flatten() {
+                if seen.insert(linked) {
+                    open.push(linked);
+                }
+            }
+        }
+        Ok(seen.into_iter().filter_map(|id| self.packages.get(id)).cloned().collect())
+    }
+}
+
+/// Normal dependencies are linked; those of tests and of build scripts are not.
+fn is_linked(dependency: &Dependency) -> bool {
+    dependency.dep_kinds.iter().any(|k| k.kind.is_none())
+}
+
+fn package(answer: PackageAnswer, members: &BTreeSet<String>) -> Package {
+    let is_lib = |t: &&Target| t.kind.iter().any(|k| k.ends_with("lib") || k == "proc-macro");
+    let lib = answer.targets.iter().find(is_lib);
+    Package {
+        lib_name: lib.map_or_else(|| answer.name.clone(), |t| t.name.clone()).replace('-', "_"),
+        lib: lib.map(|t| t.src_path.clone()),
+        is_member: members.contains(&answer.id),
+        name: answer.name,
+        version: answer.version,
+        manifest: answer.manifest_path,
+    }
+}
+
+/// The platform that rustc builds for here.
+fn host() -> Result<String, String> {
+    let version = output("rustc", &["-vV"], Path::new("."))?;
+    version
+        .lines()
+        .find_map(|l| l.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| "rustc -vV names no host".to_owned())
+}
+
+fn output(program: &str, arguments: &[&str], folder: &Path) -> Result<String, String> {
+    let run = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .map_err(|e| format!("{program}: {e}"))?;
+    if !run.status.success() {
+        let said = String::from_utf8_lossy(&run.stderr);
+        return Err(format!("{program} {}: {}", arguments.join(" "), said.trim()));
+    }
+    String::from_utf8(run.stdout).map_err(|e| format!("{program}: {e}"))
+}

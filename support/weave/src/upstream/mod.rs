@@ -1,0 +1,142 @@
+//! The sources of locked dependencies, where cargo has put them.
+//!
+//! Cargo says where: `cargo metadata --locked --offline`, for this platform, so that nothing is
+//! fetched that a build did not fetch. Its answer is asked for once.
+
+pub mod metadata;
+pub mod package;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use metadata::Metadata;
+pub use package::Package;
+
+use crate::sources::Source;
+use crate::sources::find::{NotOne, find_in};
+use crate::sources::item::squeeze;
+use crate::sources::nearest::nearest;
+
+/// All packages that the workspace's lock file names for this platform.
+#[derive(Debug)]
+pub struct Upstream {
+    root: PathBuf,
+    metadata: OnceCell<Result<Metadata, String>>,
+    /// Files that were parsed for one address and may be needed for another.
+    parsed: RefCell<BTreeMap<PathBuf, Rc<Source>>>,
+}
+
+/// An item of a dependency.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The package.
+    pub package: Package,
+    /// The file.
+    pub source: Rc<Source>,
+    /// The item, by its index in the file.
+    pub item: usize,
+}
+
+impl Upstream {
+    /// The packages of a workspace; cargo is asked when the first is needed.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), metadata: OnceCell::new(), parsed: RefCell::default() }
+    }
+
+    fn metadata(&self) -> Result<&Metadata, String> {
+        self.metadata.get_or_init(|| Metadata::ask(&self.root)).as_ref().map_err(Clone::clone)
+    }
+
+    /// What a member links, at any depth; the member itself is left out.
+    ///
+    /// # Errors
+    /// What cargo says.
+    pub fn dependencies(&self, member: &str) -> Result<Vec<Package>, String> {
+        self.metadata()?.dependencies(member)
+    }
+
+    /// Finds `package::path::of::item` or `package::item @ src/file.rs` among what a member links.
+    ///
+    /// # Errors
+    /// A message that says what exists instead.
+    pub fn find(&self, member: &str, address: &str) -> Result<Found, String> {
+        let (path, file) = match address.split_once(" @ ") {
+            Some((path, file)) => (squeeze(path), Some(file.trim())),
+            None => (squeeze(address), None),
+        };
+        let (name, item) = path.split_once("::").ok_or_else(|| {
+            format!("`{address}`: expected package::item, as in `tokio::net::TcpStream`")
+        })?;
+        let package = self.package(member, name)?;
+        let files = self.candidates(&package, item, file)?;
+        match find_in(&files, item) {
+            Ok((source, item)) => Ok(Found { package, source, item }),
+            Err(NotOne::Several(places)) => {
+                Err(format!("`{item}` fits several items of {name}: {}", places.join(", ")))
+            }
+            Err(NotOne::None) => {
+                let last = item.rsplit("::").next().unwrap_or(item);
+                let known = files.iter().flat_map(|f| &f.items).map(|i| i.path.as_str());
+                let near = nearest(item, known, 3).join("`, `");
+                Err(format!(
+                    "{name} {} has no item `{item}`; of the files that say `{last}`, the nearest are `{near}`",
+                    package.version
+                ))
+            }
+        }
+    }
+
+    fn package(&self, member: &str, name: &str) -> Result<Package, String> {
+        let linked = self.dependencies(member)?;
+        let named: Vec<Package> = linked
+            .into_iter()
+            .filter(|p| p.name.replace('-', "_") == name.replace('-', "_"))
+            .collect();
+        match named.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(format!("{member} links no package `{name}`")),
+            several => {
+                let versions: Vec<&str> = several.iter().map(|p| p.version.as_str()).collect();
+                Err(format!("{member} links `{name}` in versions {}", versions.join(" and ")))
+            }
+        }
+    }
+
+    /// The files that may hold an item: the one named, or all that say its last name.
+    fn candidates(
+        &self,
+        package: &Package,
+        item: &str,
+        file: Option<&str>,
+    ) -> Result<Vec<Rc<Source>>, String> {
+        let last = item.rsplit("::").next().unwrap_or(item).trim_end_matches('>');
+        let mut files = Vec::new();
+        for path in package.files()? {
+            let shown = package.shown(&path);
+            if file.is_some_and(|f| f != shown) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{shown}: {e}"))?;
+            if text.contains(last) {
+                files.push(self.parse(package, &path, &text)?);
+            }
+        }
+        match file {
+            Some(file) if files.is_empty() => {
+                Err(format!("{} {} has no `{last}` in `{file}`", package.name, package.version))
+            }
+            _ => Ok(files),
+        }
+    }
+
+    fn parse(&self, package: &Package, path: &Path, text: &str) -> Result<Rc<Source>, String> {
+        if let Some(source) = self.parsed.borrow().get(path) {
+            return Ok(Rc::clone(source));
+        }
+        let source = Rc::new(package.parse(path, text)?);
+        self.parsed.borrow_mut().insert(path.to_owned(), Rc::clone(&source));
+        Ok(source)
+    }
+}
