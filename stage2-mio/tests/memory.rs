@@ -2,5 +2,7 @@
 
 #[test]
 fn a_hundred_megabytes_pass_through_little_memory() {
-    testbed::conformance::process::a_hundred_megabytes_pass_through_little_memory::<stage2_mio::Client>();
+    testbed::conformance::process::a_hundred_megabytes_pass_through_little_memory::<
+        stage2_mio::Client,
+    >();
 }
