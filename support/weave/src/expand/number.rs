@@ -34,7 +34,7 @@ fn counted(source: &Source, line: usize, with_tests: bool) -> bool {
 }
 
 fn in_test(source: &Source, line: usize) -> bool {
-    source.items.iter().any(|i| i.test && i.lines.contains(line))
+    source.test || source.items.iter().any(|i| i.test && i.lines.contains(line))
 }
 
 /// How many functions, types, files or items there are, or lines of code that hold a text.

@@ -15,6 +15,8 @@ pub struct Source {
     pub path: String,
     /// The module's path in the crate; empty for `src/lib.rs`.
     pub module: String,
+    /// Whether its module is declared for tests only.
+    pub test: bool,
     /// The lines as they stand.
     pub lines: Vec<String>,
     /// What the lexer says of each line.
@@ -40,6 +42,7 @@ impl Source {
             package: package.to_owned(),
             path,
             module,
+            test: false,
             lines: text.lines().map(str::to_owned).collect(),
             lexed: lex::lex(text),
             items,

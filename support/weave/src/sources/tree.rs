@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::item::Kind;
 use super::source::{self, Source};
 use crate::problem::Problem;
 
@@ -88,7 +89,7 @@ impl Tree {
             .map_err(|e| Problem::of(folder.display().to_string(), e.to_string()))?;
         paths.sort();
         let has_lib = base.join("src/lib.rs").exists();
-        paths
+        let sources = paths
             .iter()
             .map(|path| {
                 let inner = path.strip_prefix(&base).unwrap_or(path);
@@ -96,10 +97,37 @@ impl Tree {
                 let text = fs::read_to_string(path)
                     .map_err(|e| Problem::of(shown.clone(), e.to_string()))?;
                 let module = source::module_of(inner, has_lib);
-                Source::parse(package, shown, module, &text).map(Rc::new)
+                Source::parse(package, shown, module, &text)
             })
-            .collect()
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(with_test_modules(sources).into_iter().map(Rc::new).collect())
     }
+}
+
+/// Marks what stands in files of modules that are declared for tests only.
+fn with_test_modules(mut sources: Vec<Source>) -> Vec<Source> {
+    let declared = |source: &Source| -> Vec<String> {
+        let prefix = if source.module.is_empty() {
+            String::new()
+        } else {
+            format!("{}::", source.module)
+        };
+        let tests = source.items.iter().filter(|i| i.test && i.kind == Kind::Declaration);
+        tests
+            .filter_map(|i| i.path.strip_prefix(&prefix)?.strip_prefix("mod "))
+            .map(|name| format!("{prefix}{name}"))
+            .collect()
+    };
+    let modules: Vec<String> = sources.iter().flat_map(declared).collect();
+    for source in &mut sources {
+        let within =
+            |m: &String| source.module == *m || source.module.starts_with(&format!("{m}::"));
+        if modules.iter().any(within) {
+            source.test = true;
+            source.items.iter_mut().for_each(|i| i.test = true);
+        }
+    }
+    sources
 }
 
 /// A path with `/`, as the book writes it.
