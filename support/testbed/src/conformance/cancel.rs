@@ -112,6 +112,30 @@ pub fn a_body_that_is_dropped_closes_its_connection<C: ApiClient>() {
     server.wait_closed(1);
 }
 
+/// In the middle of its body, while the server is held up by a full window: the connection ends,
+/// and who waits for it gets another.
+pub fn a_body_that_nobody_reads_any_more_frees_its_place<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            match request.target() {
+                "/big" => conn.send(reply::ok(vec![b'x'; 16 << 20]))?,
+                _ => conn.send(reply::ok("small"))?,
+            }
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(1).body_window(1024));
+    let response = block_on(client.request(get(&server.url("/big")))).unwrap();
+    server.wait_for("more than the window", |log| log.connections[0].bytes_out >= 1 << 17);
+    let mut waiting = Box::pin(client.request(get(&server.url("/small"))));
+    begin(&mut waiting);
+    eventually("a waiter", || client.stats().waiting == 1);
+    drop(response);
+    let response = block_on(waiting).expect("a response");
+    assert_eq!(response.into_body().exchange().connection, 2);
+    assert_eq!(client.stats().closed(CloseReason::BodyDropped), 1);
+}
+
 /// Dropped unread, though all of it is here: the connection is as good as new.
 pub fn a_body_that_is_here_may_be_dropped_unread<C: ApiClient>() {
     let server = server();
@@ -177,4 +201,23 @@ pub fn a_storm_of_cancelled_calls_leaks_nothing<C: ApiClient>() {
     let stats = client.stats();
     assert_eq!(stats.created - stats.closed_in_all(), stats.open as u64);
     expect(&client, get(&server.url("/last")));
+}
+
+/// Callers that give up while their answers arrive, again and again. In stage 1 a wakeup for a
+/// machine that had just ended once corrupted the loop's slab (slab 0.1.3), and its thread died.
+pub fn many_callers_that_give_up_leave_the_client_in_order<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new().max_per_origin(16));
+    let url = server.url("/a");
+    for round in 0..50 {
+        block_on(async {
+            let mut calls: Vec<_> =
+                (0..16).map(|_| Box::pin(client.request(get(&url)))).collect();
+            futures::future::join_all(calls.drain(..round % 16)).await;
+            drop(futures::future::select_all(calls).await);
+        });
+    }
+    expect(&client, get(&url));
+    block_on(client.close());
+    assert_eq!(client.stats().open, 0);
 }

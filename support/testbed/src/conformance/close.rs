@@ -1,5 +1,7 @@
 //! The end of a client: in order, and without leaving anybody waiting.
 
+use std::time::Duration;
+
 use client_core::{ApiClient, CloseReason, Config, ErrorKind};
 use http_body_util::BodyExt;
 
@@ -68,6 +70,54 @@ pub fn close_lets_accepted_calls_finish<C: ApiClient>() {
         let response = block_on(call).expect("an accepted call finishes");
         block_on(response.into_body().collect()).expect("a whole body");
     }
+    block_on(closed);
+    assert_eq!(client.stats().open, 0);
+}
+
+/// A call that is still connecting is accepted too.
+pub fn close_lets_a_connect_finish<C: ApiClient>() {
+    let (server, gate) = (server(), Gate::new());
+    let client = client::<C>(Config::new().resolver(Gated(gate.clone())));
+    let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));
+    begin(&mut call);
+    eventually("a chain", || client.stats().connecting == 1);
+    let mut closed = Box::pin(client.close());
+    begin(&mut closed);
+    gate.open();
+    let response = block_on(call).expect("an accepted call finishes");
+    block_on(response.into_body().collect()).expect("a whole body");
+    block_on(closed);
+}
+
+/// A connection that is being made for nobody is no reason to stay, however long it may take.
+pub fn close_ends_a_connect_that_nobody_waits_for<C: ApiClient>() {
+    let config = Config::new().connect_timeout(Duration::from_secs(3600));
+    let client = client::<C>(config.resolver(Gated(Gate::new())));
+    let mut call = Box::pin(client.request(get("http://gated.invalid/")));
+    begin(&mut call);
+    eventually("a chain", || client.stats().connecting == 1);
+    drop(call);
+    eventually("no waiter", || client.stats().waiting == 0);
+    block_on(client.close());
+    assert_eq!(client.stats().connecting, 0);
+}
+
+/// A body that is still being read is in flight: `close` waits for it, and for no longer.
+pub fn close_lets_a_body_finish<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf ")?;
+        conn.wait("closing")?;
+        conn.send("more")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let response = block_on(client.request(get(&server.url("/")))).expect("a response");
+    let mut closed = Box::pin(client.close());
+    begin(&mut closed);
+    server.open("closing");
+    let body = block_on(response.into_body().collect()).expect("a whole body");
+    assert_eq!(body.to_bytes(), "half more");
     block_on(closed);
     assert_eq!(client.stats().open, 0);
 }

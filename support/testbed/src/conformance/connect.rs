@@ -107,18 +107,25 @@ pub fn an_answer_without_addresses_is_an_error<C: ApiClient>() {
     );
 }
 
-/// Foreign code may panic: one request fails, and the client goes on.
+/// Foreign code may panic, when it is asked and when it is polled: one request fails, and the
+/// client goes on.
 pub fn a_resolver_that_panics_fails_one_request<C: ApiClient>() {
-    struct Panics;
+    struct Panics {
+        at_once: bool,
+    }
     impl Resolve for Panics {
         fn resolve(&self, name: Name) -> Resolving {
+            assert!(!self.at_once, "a resolver's own bug");
             Box::pin(async move { panic!("a resolver's own bug, for {name}") })
         }
     }
     let server = Server::start(script);
-    let client = client::<C>(Config::new().resolver(Panics));
-    assert_eq!(expect_error(&client, get("http://a.invalid/")).kind(), ErrorKind::Resolve);
-    expect(&client, get(&server.url("/")));
+    for at_once in [false, true] {
+        let client = client::<C>(Config::new().resolver(Panics { at_once }));
+        let error = expect_error(&client, get("http://a.invalid/"));
+        assert_eq!(error.kind(), ErrorKind::Resolve, "{error}");
+        expect(&client, get(&server.url("/")));
+    }
 }
 
 /// The system's answer for a name that cannot exist (RFC 6761 section 6.4).

@@ -73,6 +73,28 @@ pub fn tokio_with_one_thread_drives_calls<C: ApiClient>() {
     });
 }
 
+/// A client that is made where there is no runtime serves callers that have one.
+pub fn a_client_made_outside_serves_a_runtime<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let got = runtime.unwrap().block_on(fetch(&client, get(&server.url("/a"))));
+    assert_eq!(&got.unwrap().body[..], b"got /a");
+    // It does not depend on that runtime, which is gone.
+    assert!(expect(&client, get(&server.url("/b"))).exchange.reused);
+}
+
+/// A client that is made inside a runtime serves callers that have none.
+pub fn a_client_made_inside_a_runtime_serves_others<C: ApiClient>() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
+    let runtime = { runtime }.build().expect("a runtime");
+    let server = server();
+    let client = runtime.block_on(async { client::<C>(Config::new()) });
+    let got = futures::executor::block_on(fetch(&client, get(&server.url("/a"))));
+    assert_eq!(&got.unwrap().body[..], b"got /a");
+    futures::executor::block_on(client.close());
+}
+
 /// One client, many threads that know nothing of each other.
 pub fn many_threads_share_a_client<C: ApiClient>() {
     let server = Arc::new(server());

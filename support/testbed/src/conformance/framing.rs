@@ -36,6 +36,16 @@ pub fn a_content_length_ends_a_body<C: ApiClient>() {
     assert_eq!((&got.body[..], &got.headers["x-a"]), (&b"hello"[..], &"b".parse().unwrap()));
 }
 
+/// RFC 9112 section 6.3, item 5: a length that is repeated is one length.
+pub fn two_lengths_that_agree_are_one<C: ApiClient>() {
+    for fields in ["Content-Length: 2\r\nContent-Length: 2", "Content-Length: 2, 2"] {
+        let server = always(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok"));
+        let client = client::<C>(Config::new());
+        assert_eq!(&expect(&client, get(&server.url("/"))).body[..], b"ok", "{fields}");
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{fields}");
+    }
+}
+
 /// A length of zero is a body too, and the connection stays.
 pub fn an_empty_body_leaves_the_connection_usable<C: ApiClient>() {
     let server = always(reply::ok(""));
@@ -65,6 +75,23 @@ pub fn chunk_extensions_are_skipped<C: ApiClient>() {
     let body = "5;a=1;b=\"two\"\r\nhello\r\n0;last\r\n\r\n";
     let server = always(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
     assert_eq!(&expect(&client::<C>(Config::new()), get(&server.url("/"))).body[..], b"hello");
+}
+
+/// RFC 9112 section 7.1: digits in either case, and any number of leading zeros.
+pub fn chunk_sizes_have_digits_of_either_case<C: ApiClient>() {
+    let body = "000a\r\n0123456789\r\nB\r\nabcdefghijk\r\n000\r\n\r\n";
+    let server = always(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n{body}"));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!(&got.body[..], b"0123456789abcdefghijk");
+}
+
+/// RFC 9112 section 7.1: a last chunk alone is an empty body, and its connection serves again.
+pub fn a_last_chunk_alone_is_an_empty_body<C: ApiClient>() {
+    let server = always(reply::chunked::<&str>(&[], &[]));
+    let client = client::<C>(Config::new());
+    let got = expect(&client, get(&server.url("/")));
+    assert_eq!((got.body.len(), got.trailers), (0, None));
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
 }
 
 /// RFC 9112 section 6.3, item 8: with nothing else, the connection's end is the body's.
@@ -150,6 +177,44 @@ pub fn a_missing_reason_is_no_error<C: ApiClient>() {
     assert_eq!(expect(&client::<C>(Config::new()), get(&server.url("/"))).status.as_u16(), 299);
 }
 
+/// RFC 9110 section 5.5: white space around a value is no part of it, and a value may be empty.
+pub fn white_space_around_a_value_is_taken_off<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\r\nX-A: \t b c \t\r\nX-B:\r\nContent-Length:0\r\n\r\n");
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!((&got.headers["x-a"], &got.headers["x-b"]), (&"b c".parse().unwrap(), &"".parse().unwrap()));
+}
+
+/// RFC 9110 section 8.4: a content coding is a property of the content, which a layer above may
+/// take off; the client delivers the bytes that came.
+pub fn a_content_coding_is_left_to_the_caller<C: ApiClient>() {
+    let coded = b"\x1f\x8b\x08 not even gzip";
+    let server = always(reply::respond(200, &[("content-encoding", "gzip")], coded));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!((&got.body[..], &got.headers["content-encoding"]), (&coded[..], &"gzip".parse().unwrap()));
+}
+
+/// `http_body::Body::size_hint`: exact where the head says it, open where it does not.
+pub fn a_body_says_how_long_it_is<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        let request = conn.request()?;
+        match request.target() {
+            "/length" => conn.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nfirst")?,
+            "/chunked" => conn.send(&reply::chunked(&["first"], &[])[..60])?,
+            _ => conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?,
+        }
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let hint = |path: &str| {
+        let response = crate::run::block_on(client.request(get(&server.url(path)))).unwrap();
+        let body = response.into_body();
+        (http_body::Body::size_hint(&body).exact(), http_body::Body::is_end_stream(&body))
+    };
+    assert_eq!(hint("/length"), (Some(1000), false));
+    assert_eq!(hint("/chunked"), (None, false));
+    assert_eq!(hint("/empty"), (Some(0), true));
+}
+
 /// A body larger than every buffer and window on the way.
 pub fn a_large_body_comes_whole<C: ApiClient>() {
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -202,7 +267,16 @@ pub fn every_byte_boundary_is_a_good_place_to_split<C: ApiClient>() {
 
 /// RFC 9112 section 8: a message that is cut off is incomplete, at every byte.
 pub fn a_response_that_is_cut_anywhere_is_an_error<C: ApiClient>() {
-    let all = sample();
+    refuses_cuts::<C>(sample());
+}
+
+/// RFC 9112 section 8: the same where a length marks the end.
+pub fn a_body_that_is_shorter_than_its_length_is_an_error<C: ApiClient>() {
+    refuses_cuts::<C>(reply::ok("hello world"));
+}
+
+/// Checks that this response is incomplete if the connection ends before its last byte, wherever.
+fn refuses_cuts<C: ApiClient>(all: Vec<u8>) {
     let cuts = all.len();
     let server = Server::start(move |conn| {
         let request = conn.request()?;

@@ -33,6 +33,28 @@ pub fn a_head_has_a_largest_size<C: ApiClient>() {
     too_large::<C>(config, format!("HTTP/1.1 200 OK\r\nX: {field}"));
 }
 
+/// A head as long as the limit is no longer than the limit.
+pub fn a_head_as_long_as_the_limit_is_taken<C: ApiClient>() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: some more\r\n\r\n";
+    let server = server(head);
+    expect(&client::<C>(Config::new().max_head(head.len())), get(&server.url("/")));
+    too_large::<C>(Config::new().max_head(head.len() - 1), head);
+}
+
+/// A head without end is given up, however willing the server is to go on.
+pub fn a_head_without_end_is_given_up<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\n")?;
+        while conn.send("X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n".repeat(100)).is_ok() {}
+        Ok(())
+    });
+    let client = client::<C>(Config::new());
+    let error = expect_error(&client, get(&server.url("/")));
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    server.wait_closed(1);
+}
+
 /// `Config::max_headers`.
 pub fn a_head_has_a_largest_number_of_fields<C: ApiClient>() {
     let fields = "X: y\r\n".repeat(11);
@@ -71,11 +93,24 @@ pub fn a_chunk_extension_has_a_largest_size<C: ApiClient>() {
     too_large::<C>(Config::new(), format!("{head}1;{endless}"));
 }
 
+/// Many small extensions are as much work as a long one (as in Go's CVE-2023-39326).
+pub fn chunk_extensions_have_a_largest_size_in_all<C: ApiClient>() {
+    let chunk = format!("1;{}\r\nx\r\n", "e".repeat(1000)).repeat(50);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    too_large::<C>(Config::new(), format!("{head}{chunk}0\r\n\r\n"));
+}
+
 /// Trailers are held to the limits of a head.
 pub fn trailers_have_a_largest_size<C: ApiClient>() {
     let trailer = "x".repeat(2000);
     let config = Config::new().max_head(1000);
     too_large::<C>(config, reply::chunked(&["x"], &[("x-t", &trailer)]));
+}
+
+/// The same for their number.
+pub fn trailers_have_a_largest_number<C: ApiClient>() {
+    let trailers = vec![("x-t", "y"); 11];
+    too_large::<C>(Config::new().max_headers(10), reply::chunked(&["x"], &trailers));
 }
 
 /// Settings with which nothing could ever be answered are refused when the client is made.

@@ -2,8 +2,8 @@
 
 use client_core::{ApiClient, CloseReason, Config, ErrorKind};
 
-use super::{client, expect_error, get};
-use crate::Server;
+use super::{client, client_of_one, expect, expect_error, get};
+use crate::{Server, reply, run::eventually};
 
 /// Checks that this response is a protocol error, and closes its connection.
 #[track_caller]
@@ -48,6 +48,13 @@ pub fn a_status_that_is_no_number_is_refused<C: ApiClient>() {
     refused::<C>("HTTP/1.1 2x0 OK\r\n\r\n");
 }
 
+/// RFC 9112 section 4: no fewer, and no more.
+pub fn a_status_has_three_digits<C: ApiClient>() {
+    for status in ["20", "2000", "-20", ""] {
+        refused::<C>(format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n"));
+    }
+}
+
 /// RFC 9112 section 6.3, item 3: a sign of request smuggling or response splitting.
 pub fn a_length_beside_a_transfer_coding_is_refused<C: ApiClient>() {
     refused_field::<C>("Content-Length: 5\r\nTransfer-Encoding: chunked");
@@ -66,6 +73,13 @@ pub fn a_list_of_lengths_that_differ_is_refused<C: ApiClient>() {
 /// RFC 9110 section 8.6: digits only; number parsers tend to take a sign.
 pub fn a_signed_length_is_refused<C: ApiClient>() {
     refused_field::<C>("Content-Length: +5");
+}
+
+/// RFC 9110 section 8.6: digits, one at the least, and nothing else.
+pub fn a_length_that_is_no_number_is_refused<C: ApiClient>() {
+    for length in ["", "-5", "0x5", "5 5", "5;", "5.0", "five", ",5"] {
+        refused_field::<C>(&format!("Content-Length: {length}"));
+    }
 }
 
 /// RFC 9110 section 8.6: an integer overflow must be anticipated.
@@ -108,6 +122,13 @@ pub fn a_field_without_a_colon_is_refused<C: ApiClient>() {
     refused_field::<C>("no colon");
 }
 
+/// RFC 9110 section 5.1: a name is a token.
+pub fn a_field_name_that_is_no_token_is_refused<C: ApiClient>() {
+    for name in ["X A", "X(A)", "", "X\u{e9}"] {
+        refused_field::<C>(&format!("{name}: b"));
+    }
+}
+
 /// RFC 9112 section 2.2: white space between the status line and the first field.
 pub fn white_space_before_the_first_field_is_refused<C: ApiClient>() {
     refused_field::<C>(" Content-Length: 5");
@@ -128,6 +149,13 @@ pub fn a_chunk_size_that_is_no_number_is_refused<C: ApiClient>() {
     refused_chunks::<C>("5x\r\nhello\r\n");
 }
 
+/// RFC 9112 section 7.1: what number parsers take beside digits.
+pub fn a_chunk_size_with_a_sign_or_a_prefix_is_refused<C: ApiClient>() {
+    for size in ["+5", "-5", "0x5", " 5", "_5"] {
+        refused_chunks::<C>(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
+    }
+}
+
 /// RFC 9112 section 7.1: large sizes must be anticipated.
 pub fn a_chunk_size_that_overflows_is_refused<C: ApiClient>() {
     refused_chunks::<C>("10000000000000000\r\n");
@@ -146,4 +174,40 @@ pub fn a_size_line_that_ends_with_lf_alone_is_refused<C: ApiClient>() {
 /// RFC 9112 section 7.1.1: a lone LF inside an extension hides a chunk from some readers.
 pub fn a_lone_lf_in_a_chunk_extension_is_refused<C: ApiClient>() {
     refused_chunks::<C>("5;a\nb\r\nhello\r\n0\r\n\r\n");
+}
+
+/// RFC 9112 section 7.1.2: trailers are fields, held to the same rules.
+pub fn a_malformed_trailer_is_refused<C: ApiClient>() {
+    for trailer in ["no colon", "X-A : b", "X-A: b\0", " X-A: b"] {
+        refused_chunks::<C>(&format!("5\r\nhello\r\n0\r\n{trailer}\r\n\r\n"));
+    }
+}
+
+/// What follows a broken response is no part of any other: the next caller, who waits already, is
+/// served on a new connection.
+pub fn a_broken_response_does_not_reach_the_next_caller<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        if conn.index() == 0 {
+            conn.wait("both have come")?;
+            let poison = reply::ok("poison");
+            conn.send([b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", &poison[..]].concat())?;
+            return conn.wait_closed();
+        }
+        conn.send(reply::ok("clean"))
+    });
+    let client = client_of_one::<C>();
+    let first = {
+        let (client, request) = (client.clone(), get(&server.url("/")));
+        std::thread::spawn(move || expect_error(&client, request).kind())
+    };
+    server.wait_requests(1);
+    let second = {
+        let (client, request) = (client.clone(), get(&server.url("/")));
+        std::thread::spawn(move || expect(&client, request).body)
+    };
+    eventually("a waiter", || client.stats().waiting == 1);
+    server.open("both have come");
+    assert_eq!(first.join().expect("an error"), ErrorKind::Protocol);
+    assert_eq!(second.join().expect("a whole response"), "clean");
 }

@@ -182,6 +182,7 @@ macro_rules! conformance_list {
             an_origin_below_its_share_gets_the_freed_slot
             a_waiter_that_gives_up_is_skipped
             stats_agree_with_what_the_caller_sees
+            two_origins_take_turns_on_one_connection
         }
         $crate::conformance_group! { $client, process:
             many_calls_share_few_connections
@@ -225,6 +226,7 @@ macro_rules! conformance_list {
             a_body_that_is_here_may_be_dropped_unread
             a_response_that_nobody_takes_leaks_nothing
             a_storm_of_cancelled_calls_leaks_nothing
+            many_callers_that_give_up_leave_the_client_in_order
         }
         $crate::conformance_group! { $client, backpressure:
             a_reader_that_stops_blocks_its_own_server_only

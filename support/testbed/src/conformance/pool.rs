@@ -1,11 +1,16 @@
 //! Who gets a connection, and who waits for one.
 
-use std::thread::JoinHandle;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread::JoinHandle,
+};
 
-use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind};
+use client_core::{
+    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving,
+};
 
 use super::{Got, begin, call, client, client_of_one, expect, expect_error, get, wait_closed};
-use crate::{Server, dead_ends::Refusing, reply, run::block_on, run::eventually};
+use crate::{Gate, Server, dead_ends::Refusing, reply, run::block_on, run::eventually};
 
 /// A server that answers the request for `/x` when the step `/x` is opened.
 fn stepped() -> Server {
@@ -224,4 +229,166 @@ pub fn stats_agree_with_what_the_caller_sees<C: ApiClient>() {
         .unwrap();
     let stats = client.stats();
     assert_eq!((stats.open, stats.in_use, stats.idle, stats.waiting), (1, 0, 1, 0));
+}
+
+/// With one connection in all, two origins take turns on it, and never have one more.
+pub fn two_origins_take_turns_on_one_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_total(1));
+    let urls = [server.url("/"), server.url_as("localhost", "/")];
+    urls.iter().cycle().take(10).for_each(|url| drop(expect(&client, get(url))));
+    assert_eq!(client.stats().closed(CloseReason::Evicted), 9);
+    assert_eq!(server.finish().most_open, 1);
+}
+
+/// A connection that its server closes takes nobody with it who waits for it.
+pub fn a_waiter_outlives_the_connection_it_waits_for<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.wait("all have come")?;
+        conn.send(reply::respond(200, &[("connection", "close")], "x"))?;
+        conn.wait_closed()
+    });
+    let client = client_of_one::<C>();
+    let calls: Vec<_> = (0..5).map(|_| spawn(&client, server.url("/"))).collect();
+    wait_waiting(&client, 4);
+    server.wait_requests(1);
+    server.open("all have come");
+    for call in calls {
+        call.join().expect("no panic").expect("a whole response");
+    }
+    assert_eq!((client.stats().created, server.log().most_open), (5, 1));
+}
+
+/// Nor does an exchange that fails.
+pub fn a_failed_exchange_fails_its_own_caller_only<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        if conn.index() == 0 {
+            conn.wait("both have come")?;
+            return conn.reset();
+        }
+        conn.send(reply::ok("x"))
+    });
+    let client = client_of_one::<C>();
+    let failing = spawn(&client, server.url("/a"));
+    server.wait_requests(1);
+    let waiting = spawn(&client, server.url("/b"));
+    wait_waiting(&client, 1);
+    server.open("both have come");
+    let error = failing.join().expect("no panic").expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{error}");
+    waiting.join().expect("no panic").expect("a whole response");
+}
+
+/// However an exchange, or what should have become one, ends: its place under the limits is free
+/// again. One place for all, so that a single one that is lost shows.
+pub fn every_failure_gives_its_place_back<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        let request = conn.request()?;
+        match request.target() {
+            "/broken" => conn.send("HTTP/9")?,
+            "/cut" => return conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1"),
+            "/reset" => return conn.reset(),
+            "/half" => conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1")?,
+            "/good" => conn.send(reply::respond(200, &[("connection", "close")], "x"))?,
+            _ => {}
+        }
+        conn.wait_closed()
+    });
+    let config = Config::new().max_total(1).max_per_origin(1);
+    let client = client::<C>(config.head_timeout(std::time::Duration::from_secs(1)));
+    let failures = [
+        ("/broken", ErrorKind::Protocol),
+        ("/cut", ErrorKind::ClosedEarly),
+        ("/reset", ErrorKind::ClosedEarly),
+        ("/silent", ErrorKind::Timeout),
+    ];
+    for (path, kind) in failures {
+        assert_eq!(expect_error(&client, get(&server.url(path))).kind(), kind, "{path}");
+        expect(&client, get(&server.url("/good")));
+    }
+    let refused = expect_error(&client, get(&Refusing::new().url("/")));
+    assert_eq!(refused.kind(), ErrorKind::Connect);
+    expect(&client, get(&server.url("/good")));
+    let unknown = expect_error(&client, get("http://nowhere.invalid/"));
+    assert_eq!(unknown.kind(), ErrorKind::Resolve);
+    expect(&client, get(&server.url("/good")));
+    let mut cancelled = Box::pin(client.request(get(&server.url("/silent"))));
+    begin(&mut cancelled);
+    drop(cancelled);
+    expect(&client, get(&server.url("/good")));
+    drop(block_on(client.request(get(&server.url("/half")))).expect("a head"));
+    expect(&client, get(&server.url("/good")));
+    assert_eq!(client.stats().open, 0);
+}
+
+/// With more origins than places, each is served in its turn.
+pub fn more_origins_than_places_are_all_served<C: ApiClient>() {
+    let servers = [stepped(), stepped(), stepped(), stepped()];
+    let client = client::<C>(Config::new().max_total(2));
+    let calls: Vec<_> = (0..6)
+        .flat_map(|_| servers.iter().map(|server| spawn(&client, server.url("/"))))
+        .collect();
+    wait_waiting(&client, 22);
+    servers.iter().for_each(|server| server.open("/"));
+    for call in calls {
+        call.join().expect("no panic").expect("a whole response");
+    }
+    assert!(client.stats().open <= 2);
+}
+
+/// A waiter takes a connection that becomes free while its own is still being made; that one, when
+/// it is made, is there for the next (Go's net/http and hyper-util do so too).
+pub fn a_waiter_need_not_wait_for_its_own_connect<C: ApiClient>() {
+    /// Answers the first question at once, later ones when the gate opens.
+    struct FirstAtOnce(Gate, AtomicUsize);
+    impl Resolve for FirstAtOnce {
+        fn resolve(&self, _: Name) -> Resolving {
+            let (gate, first) = (self.0.clone(), self.1.fetch_add(1, Ordering::Relaxed) == 0);
+            Box::pin(async move {
+                if !first {
+                    gate.await;
+                }
+                Ok(vec![[127, 0, 0, 1].into()])
+            })
+        }
+    }
+    let (server, gate) = (stepped(), Gate::new());
+    let resolver = FirstAtOnce(gate.clone(), AtomicUsize::new(0));
+    let client = client::<C>(Config::new().resolver(resolver));
+    let first = spawn(&client, server.url_as("gated.invalid", "/a"));
+    server.wait_requests(1);
+    let second = spawn(&client, server.url_as("gated.invalid", "/b"));
+    eventually("a second chain", || client.stats().connecting == 1);
+    server.open("/a");
+    server.open("/b");
+    first.join().expect("no panic").expect("a whole response");
+    let got = second.join().expect("no panic").expect("a whole response");
+    assert_eq!((got.exchange.connection, got.exchange.reused), (1, true));
+    gate.open();
+    eventually("the second connection", || client.stats().idle == 2);
+    assert_eq!(server.log().received, 2);
+}
+
+/// A connection that goes from one caller to the next was never idle.
+pub fn a_connection_is_handed_over_though_none_may_be_idle<C: ApiClient>() {
+    let server = stepped();
+    let client = client::<C>(Config::new().max_per_origin(1).max_idle_per_origin(0));
+    let busy = spawn(&client, server.url("/a"));
+    server.wait_requests(1);
+    let waiting = spawn(&client, server.url("/b"));
+    wait_waiting(&client, 1);
+    server.open("/a");
+    server.open("/b");
+    busy.join().expect("no panic").expect("a whole response");
+    let got = waiting.join().expect("no panic").expect("a whole response");
+    assert_eq!((got.exchange.connection, got.exchange.reused), (1, true));
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.closed(CloseReason::IdleLimit)), (0, 1));
 }

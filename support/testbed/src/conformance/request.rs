@@ -36,6 +36,27 @@ pub fn an_empty_path_is_a_slash<C: ApiClient>() {
     assert!(head(&server).starts_with("GET / HTTP/1.1\r\n"));
 }
 
+/// RFC 9112 section 3.2: what is percent-encoded stays so, dots and empty segments too; RFC 9110
+/// section 4.2.5: a fragment is not sent.
+pub fn a_target_is_sent_as_it_was_written<C: ApiClient>() {
+    let server = server();
+    let target = "/a%20b/%0D%0Ax-evil:1/../c//d?x=%2F&&y=?";
+    expect(&client::<C>(Config::new()), get(&server.url(&format!("{target}#part"))));
+    assert_eq!(server.log().targets(), [target]);
+}
+
+/// RFC 9110 section 9.1: methods are case-sensitive, and there are more than the known ones.
+pub fn a_method_is_sent_as_it_is<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let methods = ["DELETE", "OPTIONS", "PATCH", "PURGE", "report"];
+    for method in methods {
+        expect(&client, send(method, &server.url("/"), "x"));
+    }
+    let log = server.log();
+    assert_eq!(log.requests.iter().map(|r| r.method()).collect::<Vec<_>>(), methods);
+}
+
 /// RFC 9110 section 8.6.
 pub fn a_body_is_sent_with_its_length<C: ApiClient>() {
     let server = server();
@@ -86,6 +107,18 @@ pub fn a_large_body_arrives_whole<C: ApiClient>() {
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     expect(&client::<C>(Config::new()), send("PUT", &server.url("/"), body.clone()));
     assert!(server.log().requests[0].body == body, "the body that arrived differs");
+}
+
+/// RFC 9110 section 10.1.1: the expectation is the caller's; its body is sent without waiting for
+/// a 100 that may never come (decision: bodies are whole before they are sent).
+pub fn an_expectation_is_passed_on_and_not_waited_for<C: ApiClient>() {
+    let server = server();
+    let mut request = send("POST", &server.url("/"), "hello");
+    request.headers_mut().insert("expect", HeaderValue::from_static("100-continue"));
+    expect(&client::<C>(Config::new()), request);
+    let log = server.log();
+    assert_eq!(log.requests[0].header("expect"), Some("100-continue"));
+    assert_eq!(log.requests[0].body, b"hello");
 }
 
 /// Checks that a request is refused by type, and that no server hears of it.

@@ -1,9 +1,11 @@
 //! What happens to a request whose reused connection turns out to be dead (RFC 9110 section 9.2.2,
 //! RFC 9112 section 9.3.1).
 
-use client_core::{ApiClient, ErrorKind};
+use std::time::Duration;
 
-use super::{client_of_one, expect, expect_error, get, send};
+use client_core::{ApiClient, Config, ErrorKind, TimeoutPhase};
+
+use super::{client, client_of_one, expect, expect_error, get, send};
 use crate::{Connection, Server, reply};
 
 /// A server whose first connection serves one request, and fails at the second as `fail` says;
@@ -134,4 +136,56 @@ pub fn a_retry_that_cannot_connect_says_so<C: ApiClient>() {
     let error = call.join().expect("an error");
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
     assert_eq!(client.stats().retried, 1);
+}
+
+/// What killed one idle connection has likely killed the others: a retry takes a fresh one
+/// (decision 20), and so cannot use up its one chance on another stale one.
+pub fn a_retry_takes_a_fresh_connection<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.wait("both are busy")?;
+            conn.send(reply::ok("x"))?;
+            if conn.index() < 2 {
+                conn.request()?;
+                return conn.reset();
+            }
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new());
+    let calls = [(); 2].map(|()| {
+        let (client, request) = (client.clone(), get(&server.url("/")));
+        std::thread::spawn(move || expect(&client, request))
+    });
+    server.wait_requests(2);
+    server.open("both are busy");
+    calls.into_iter().for_each(|call| drop(call.join().expect("a whole response")));
+    assert_eq!(client.stats().idle, 2);
+    let exchange = expect(&client, get(&server.url("/again"))).exchange;
+    assert_eq!((exchange.connection, exchange.attempts, exchange.reused), (3, 2, false));
+}
+
+/// A server that takes its time has the request: asking again would double its work.
+pub fn a_timeout_is_no_reason_to_ask_again<C: ApiClient>() {
+    let server = stale(|conn| conn.wait_closed());
+    // Long enough for the first call, which is answered at once, on a machine under load.
+    let config = Config::new().max_per_origin(1).head_timeout(Duration::from_secs(1));
+    let client = client::<C>(config);
+    expect(&client, get(&server.url("/first")));
+    let error = expect_error(&client, get(&server.url("/second")));
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Head), "{error}");
+    assert_eq!(server.log().targets(), ["/first", "/second"]);
+    assert_eq!(client.stats().retried, 0);
+}
+
+/// A broken answer is an answer.
+pub fn a_broken_response_is_not_asked_for_again<C: ApiClient>() {
+    let server = stale(|conn| {
+        conn.send("no HTTP at all\r\n")?;
+        conn.wait_closed()
+    });
+    let client = after_one_call::<C>(&server);
+    let error = expect_error(&client, get(&server.url("/second")));
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert_eq!(server.log().targets(), ["/first", "/second"]);
 }

@@ -61,6 +61,41 @@ pub fn the_callers_connection_close_is_honoured<C: ApiClient>() {
     assert_eq!(client.stats().open, 0);
 }
 
+/// RFC 9110 section 7.6.1: a list, whose members have no case.
+pub fn the_close_option_is_found_in_a_list<C: ApiClient>() {
+    let server = always(reply::respond(200, &[("connection", "x-other , CLOSE")], "x"));
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    assert_eq!(client.stats().closed(CloseReason::PeerAsked), 1);
+}
+
+/// A server that closes after each response and does not say so costs a connection, and no call
+/// (Node.js issue 47130 is what happens otherwise).
+pub fn a_close_right_after_a_response_fails_no_call<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok("x"))
+    });
+    let client = client::<C>(Config::new());
+    for _ in 0..50 {
+        expect(&client, get(&server.url("/")));
+    }
+    // Once the close has been noticed, no request is sent in vain, so this one needs no repetition.
+    eventually("the close to be noticed", || client.stats().open == 0);
+    let got = expect(&client, super::send("POST", &server.url("/"), "x"));
+    assert_eq!((got.exchange.attempts, got.exchange.reused), (1, false));
+}
+
+/// RFC 9110 section 15: a status of failure is a response like others.
+pub fn an_error_status_keeps_the_connection<C: ApiClient>() {
+    for status in [404, 429, 500, 503] {
+        let server = always(reply::respond(status, &[], "no"));
+        let client = client::<C>(Config::new());
+        assert_eq!(expect(&client, get(&server.url("/"))).status.as_u16(), status);
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{status}");
+    }
+}
+
 /// RFC 9112 section 9.2: bytes after a response belong to no request.
 pub fn bytes_after_a_response_end_the_connection<C: ApiClient>() {
     let mut twice = reply::ok("x");

@@ -18,6 +18,9 @@ use crate::{
 
 const SHORT: Duration = Duration::from_millis(80);
 
+/// A limit that is not meant to run out, though it could: enough for a call on a machine under load.
+const LIMIT: Duration = Duration::from_secs(1);
+
 struct Never;
 
 impl Resolve for Never {
@@ -191,4 +194,44 @@ pub fn after_a_timeout_the_next_call_gets_a_new_connection<C: ApiClient>() {
     let client = client::<C>(Config::new().max_per_origin(1).head_timeout(limit));
     expect_error(&client, get(&server.url("/")));
     assert_eq!(expect(&client, get(&server.url("/"))).exchange.connection, 2);
+}
+
+/// Lets more than [`LIMIT`] pass, by a limit that runs out: a call of another client.
+fn pause<C: ApiClient>() {
+    let silent = Silent::new();
+    let other = client::<C>(Config::new().head_timeout(LIMIT + SHORT));
+    expect_error(&other, get(&silent.url("/")));
+}
+
+/// A deadline ends with what it was set for: it does not reach the connection that is idle
+/// afterwards, nor the next call on it.
+pub fn a_deadline_does_not_outlive_its_call<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let limits = Config::new().connect_timeout(LIMIT).head_timeout(LIMIT);
+    let client = client::<C>(limits.body_idle_timeout(LIMIT).total_timeout(LIMIT));
+    expect(&client, get(&server.url("/")));
+    pause::<C>();
+    assert_eq!(client.stats().idle, 1);
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// `Config::total_timeout` ends with the last byte received, whenever the caller reads it
+/// (decision 11).
+pub fn a_body_that_has_come_is_not_late<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::chunked(&["in ", "time"], &[]))?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new().total_timeout(LIMIT).body_idle_timeout(LIMIT));
+    let response = block_on(client.request(get(&server.url("/")))).expect("a response");
+    eventually("the whole body", || client.stats().idle == 1);
+    pause::<C>();
+    let body = block_on(response.into_body().collect()).expect("a whole body");
+    assert_eq!(body.to_bytes(), "in time");
 }
