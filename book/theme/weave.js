@@ -60,7 +60,7 @@
 
   // A fold that holds the place to which a link leads is opened.
   const open = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     for (let fold = target?.closest("details"); fold; fold = fold.parentElement?.closest("details")) {
       fold.open = true;
     }

@@ -36,7 +36,7 @@ pub fn build(root: &Path) -> Result<Report, Problems> {
     let html = built?;
     let mut problems: Vec<Problem> =
         warned.into_iter().map(|message| located(&folder, message)).collect();
-    let pages = checks::pages(&html, &mut problems)?;
+    let pages = checks::pages(&html, &folder.join("src"), &mut problems)?;
     Problems::check(problems)?;
     Ok(Report { index: html.join("index.html"), pages: pages.count, links: pages.links })
 }

@@ -25,7 +25,11 @@ pub struct Checked {
 ///
 /// # Errors
 /// A folder that cannot be read. What the pages are found to have wrong goes to `problems`.
-pub fn pages(html: &Path, problems: &mut Vec<Problem>) -> Result<Checked, Problems> {
+pub fn pages(
+    html: &Path,
+    src: &Path,
+    problems: &mut Vec<Problem>,
+) -> Result<Checked, Problems> {
     let mut files = BTreeSet::new();
     walk(html, &mut files).map_err(|e| Problem::of(slashed(html), e.to_string()))?;
     let mut pages = BTreeMap::new();
@@ -36,17 +40,49 @@ pub fn pages(html: &Path, problems: &mut Vec<Problem>) -> Result<Checked, Proble
         pages.insert(name, Page::read(&text));
     }
     let mut links = 0;
+    let mut broken = Vec::new();
     for (name, page) in &pages {
         problems.extend(page.found(name));
         for (line, link) in &page.links {
             links += 1;
             if let Err(message) = follow(html, &files, &pages, name, link) {
-                problems.push(Problem::at(format!("book/book/{name}"), *line, message));
+                broken.push((name, *line, link, message));
             }
+        }
+    }
+    let own: BTreeSet<&String> =
+        broken.iter().filter(|b| !is_copy(b.0)).map(|(_, _, link, _)| *link).collect();
+    for (name, line, link, message) in &broken {
+        // A link that is broken on its own page is broken in the copies too.
+        if !is_copy(name) || !own.contains(link) {
+            problems.push(in_chapter(src, name, *line, link, message));
         }
     }
     network_in_styles(&files, html, problems);
     Ok(Checked { count: pages.len(), links })
+}
+
+/// Pages that repeat the text of others: all chapters for printing, and the first one.
+fn is_copy(name: &str) -> bool {
+    matches!(name, "print.html" | "index.html")
+}
+
+/// Names the chapter's line if the link stands in its text, else the built page's.
+fn in_chapter(src: &Path, name: &str, line: usize, link: &str, message: &str) -> Problem {
+    let chapter = name.replace(".html", ".md");
+    let text = fs::read_to_string(src.join(&chapter)).unwrap_or_default();
+    let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+    let written = [
+        format!("({}", path.replace(".html", ".md")),
+        format!("({path}"),
+        format!("\"{path}"),
+        format!("]: {}", path.replace(".html", ".md")),
+    ];
+    let holds = |l: &str| written.iter().any(|w| l.contains(w)) && l.contains(fragment);
+    match text.lines().position(holds) {
+        Some(n) => Problem::at(format!("book/src/{chapter}"), n + 1, message),
+        None => Problem::at(format!("book/book/{name}"), line, message),
+    }
 }
 
 /// Follows a link from a page; links to other sites are not followed.

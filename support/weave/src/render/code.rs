@@ -36,6 +36,12 @@ pub fn line(
     let mut at = 0;
     for piece in &line.pieces {
         let end = at + piece.text.len();
+        if struck && at == 0 && piece.text.trim().is_empty() {
+            // An indentation of its own, so that the stroke starts at the code.
+            out.push_str(&format!("<i class=\"w\">{}</i>", piece.text));
+            at = end;
+            continue;
+        }
         cut(out, piece.class, &piece.text, at, marks);
         at = end;
     }
@@ -76,12 +82,12 @@ mod tests {
 
     #[test]
     fn marks_cut_pieces() {
-        let lexed = lex("let a = b;");
+        let lexed = lex("  let a = b;");
         let mut out = String::new();
-        line(&mut out, Tag::Deleted, 7, &lexed[0], &[4..5, 8..10]);
+        line(&mut out, Tag::Deleted, 7, &lexed[0], &[6..7, 10..12]);
         assert_eq!(
             out,
-            "<del class=\"l\" data-n=\"7\"><i class=\"k\">let</i> <b>a</b> = <b>b</b><b>;</b>\n</del>"
+            "<del class=\"l\" data-n=\"7\"><i class=\"w\">  </i><i class=\"k\">let</i> <b>a</b> = <b>b</b><b>;</b>\n</del>"
         );
     }
 }
