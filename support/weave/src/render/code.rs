@@ -27,6 +27,7 @@ pub fn line(
     line: &LexedLine,
     marks: &[Range<usize>],
 ) {
+    let struck = tag == Tag::Deleted;
     let tag = match tag {
         Tag::Line => "span",
         Tag::Deleted => "del",
