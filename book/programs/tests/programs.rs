@@ -151,3 +151,34 @@ fn level_repeats_what_edge_says_once() {
         );
     }
 }
+
+#[test]
+fn a_buffer_across_an_await_is_in_the_future() {
+    let output = run("future_sizes", &[]);
+    assert!(output.success);
+    let size = |name: &str| -> usize {
+        let line = output.stdout.lines().find(|line| line.starts_with(name)).unwrap();
+        let received = format!("{} bytes received", book_programs::answer("/quotes/7").len());
+        assert!(line.ends_with(&received), "{line}");
+        line[name.len()..].split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    assert!(size("async function:") < 1024);
+    assert!(size("async function with a buffer:") > 4096);
+    assert!(size("machine written by hand:") < 1024);
+}
+
+#[test]
+fn a_future_that_is_dropped_takes_what_it_has_read_along() {
+    let output = run("lost_in_select", &["begin-again"]);
+    assert_eq!(output.stdout, "tick\nline: \"who waits?\"\n");
+    let output = run("lost_in_select", &["keep"]);
+    assert_eq!(output.stdout, "tick\nline: \"quote 7: who waits?\"\n");
+}
+
+#[test]
+fn a_timer_polled_last_is_never_heard() {
+    let output = run("starved_timer", &["stream-first"]);
+    assert!(!output.success);
+    lines_in_order(&output, &["it still reads"]);
+    assert!(run("starved_timer", &["timer-first"]).success);
+}
