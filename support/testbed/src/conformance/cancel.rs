@@ -1,9 +1,9 @@
 //! Dropping a call, in each of its phases: nothing leaks, and no dirty connection serves again.
 
-use client_core::{ApiClient, CloseReason, Config, Name, Resolve, Resolving};
+use client_core::{ApiClient, CloseReason, Config};
 use http_body_util::BodyExt;
 
-use super::{begin, client, client_of_one, expect, get, send, wait_closed};
+use super::{Gated, begin, client, client_of_one, expect, get, send, wait_closed};
 use crate::{Gate, Server, reply, run::block_on, run::eventually};
 
 /// A server that answers `/hold` when the step is opened, everything else at once.
@@ -40,17 +40,6 @@ pub fn a_call_that_waits_leaves_the_queue<C: ApiClient>() {
 
 /// While its name is being resolved: the connection is made all the same, and becomes idle.
 pub fn a_call_that_resolves_leaves_its_connection_to_others<C: ApiClient>() {
-    #[derive(Clone)]
-    struct Gated(Gate);
-    impl Resolve for Gated {
-        fn resolve(&self, _: Name) -> Resolving {
-            let gate = self.0.clone();
-            Box::pin(async move {
-                gate.await;
-                Ok(vec![[127, 0, 0, 1].into()])
-            })
-        }
-    }
     let (server, gate) = (server(), Gate::new());
     let client = client::<C>(Config::new().resolver(Gated(gate.clone())));
     let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));

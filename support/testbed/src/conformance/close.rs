@@ -5,8 +5,8 @@ use std::time::Duration;
 use client_core::{ApiClient, CloseReason, Config, ErrorKind};
 use http_body_util::BodyExt;
 
-use super::{begin, client, client_of_one, expect, expect_error, get};
-use crate::{Server, reply, run::block_on, run::eventually};
+use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
+use crate::{Gate, Server, reply, run::block_on, run::eventually};
 
 fn server() -> Server {
     Server::start(|conn| {

@@ -86,8 +86,9 @@ pub fn a_client_made_outside_serves_a_runtime<C: ApiClient>() {
 
 /// A client that is made inside a runtime serves callers that have none.
 pub fn a_client_made_inside_a_runtime_serves_others<C: ApiClient>() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = { runtime }.build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let server = server();
     let client = runtime.block_on(async { client::<C>(Config::new()) });
     let got = futures::executor::block_on(fetch(&client, get(&server.url("/a"))));

@@ -179,9 +179,13 @@ pub fn a_missing_reason_is_no_error<C: ApiClient>() {
 
 /// RFC 9110 section 5.5: white space around a value is no part of it, and a value may be empty.
 pub fn white_space_around_a_value_is_taken_off<C: ApiClient>() {
-    let server = always("HTTP/1.1 200 OK\r\nX-A: \t b c \t\r\nX-B:\r\nContent-Length:0\r\n\r\n");
+    let server =
+        always("HTTP/1.1 200 OK\r\nX-A: \t b c \t\r\nX-B:\r\nContent-Length:0\r\n\r\n");
     let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
-    assert_eq!((&got.headers["x-a"], &got.headers["x-b"]), (&"b c".parse().unwrap(), &"".parse().unwrap()));
+    assert_eq!(
+        (&got.headers["x-a"], &got.headers["x-b"]),
+        (&"b c".parse().unwrap(), &"".parse().unwrap())
+    );
 }
 
 /// RFC 9110 section 8.4: a content coding is a property of the content, which a layer above may
@@ -190,7 +194,10 @@ pub fn a_content_coding_is_left_to_the_caller<C: ApiClient>() {
     let coded = b"\x1f\x8b\x08 not even gzip";
     let server = always(reply::respond(200, &[("content-encoding", "gzip")], coded));
     let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
-    assert_eq!((&got.body[..], &got.headers["content-encoding"]), (&coded[..], &"gzip".parse().unwrap()));
+    assert_eq!(
+        (&got.body[..], &got.headers["content-encoding"]),
+        (&coded[..], &"gzip".parse().unwrap())
+    );
 }
 
 /// `http_body::Body::size_hint`: exact where the head says it, open where it does not.

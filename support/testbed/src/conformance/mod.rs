@@ -25,11 +25,11 @@ pub mod service;
 pub mod timeouts;
 
 use bytes::Bytes;
-use client_core::{ApiClient, CloseReason, Config, Error, Exchange};
+use client_core::{ApiClient, CloseReason, Config, Error, Exchange, Name, Resolve, Resolving};
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 
-use crate::{run::block_on, run::eventually};
+use crate::{Gate, run::block_on, run::eventually};
 
 /// Makes a module `conformance` with one test for each case, for this client.
 #[macro_export]
@@ -84,6 +84,9 @@ macro_rules! conformance_list {
             two_hosts_are_refused
             a_field_cannot_hold_a_line_break
             a_request_that_is_never_polled_does_nothing
+            a_method_is_sent_as_it_is
+            a_target_is_sent_as_it_was_written
+            an_expectation_is_passed_on_and_not_waited_for
         }
         $crate::conformance_group! { $client, framing:
             a_content_length_ends_a_body
@@ -106,6 +109,13 @@ macro_rules! conformance_list {
             every_byte_boundary_is_a_good_place_to_split
             a_response_that_is_cut_anywhere_is_an_error
             bytes_before_a_cut_are_delivered
+            two_lengths_that_agree_are_one
+            chunk_sizes_have_digits_of_either_case
+            a_last_chunk_alone_is_an_empty_body
+            white_space_around_a_value_is_taken_off
+            a_content_coding_is_left_to_the_caller
+            a_body_says_how_long_it_is
+            a_body_that_is_shorter_than_its_length_is_an_error
         }
         $crate::conformance_group! { $client, malformed:
             another_protocol_is_refused
@@ -131,6 +141,12 @@ macro_rules! conformance_list {
             a_chunk_that_does_not_end_where_it_says_is_refused
             a_size_line_that_ends_with_lf_alone_is_refused
             a_lone_lf_in_a_chunk_extension_is_refused
+            a_length_that_is_no_number_is_refused
+            a_status_has_three_digits
+            a_field_name_that_is_no_token_is_refused
+            a_chunk_size_with_a_sign_or_a_prefix_is_refused
+            a_malformed_trailer_is_refused
+            a_broken_response_does_not_reach_the_next_caller
         }
         $crate::conformance_group! { $client, limits:
             a_head_has_a_largest_size
@@ -142,6 +158,10 @@ macro_rules! conformance_list {
             a_chunk_extension_has_a_largest_size
             trailers_have_a_largest_size
             impossible_settings_are_refused
+            a_head_as_long_as_the_limit_is_taken
+            a_head_without_end_is_given_up
+            chunk_extensions_have_a_largest_size_in_all
+            trailers_have_a_largest_number
         }
         $crate::conformance_group! { $client, reuse:
             a_connection_serves_the_next_request
@@ -159,6 +179,9 @@ macro_rules! conformance_list {
             the_most_recently_used_connection_is_taken_first
             two_names_of_one_server_share_no_connection
             a_response_before_the_end_of_the_request_ends_the_connection
+            the_close_option_is_found_in_a_list
+            a_close_right_after_a_response_fails_no_call
+            an_error_status_keeps_the_connection
         }
         $crate::conformance_group! { $client, retry:
             an_idempotent_request_is_sent_again
@@ -169,6 +192,9 @@ macro_rules! conformance_list {
             a_fresh_connection_is_not_replaced
             a_request_is_sent_again_once
             a_retry_that_cannot_connect_says_so
+            a_retry_takes_a_fresh_connection
+            a_timeout_is_no_reason_to_ask_again
+            a_broken_response_is_not_asked_for_again
         }
         $crate::conformance_group! { $client, pool:
             connections_to_one_origin_have_a_limit
@@ -183,6 +209,12 @@ macro_rules! conformance_list {
             a_waiter_that_gives_up_is_skipped
             stats_agree_with_what_the_caller_sees
             two_origins_take_turns_on_one_connection
+            a_waiter_outlives_the_connection_it_waits_for
+            a_failed_exchange_fails_its_own_caller_only
+            every_failure_gives_its_place_back
+            more_origins_than_places_are_all_served
+            a_waiter_need_not_wait_for_its_own_connect
+            a_connection_is_handed_over_though_none_may_be_idle
         }
         $crate::conformance_group! { $client, process:
             many_calls_share_few_connections
@@ -216,6 +248,8 @@ macro_rules! conformance_list {
             waiting_for_a_connection_counts
             a_deadline_acts_though_nobody_polls
             after_a_timeout_the_next_call_gets_a_new_connection
+            a_deadline_does_not_outlive_its_call
+            a_body_that_has_come_is_not_late
         }
         $crate::conformance_group! { $client, cancel:
             a_call_that_waits_leaves_the_queue
@@ -227,6 +261,7 @@ macro_rules! conformance_list {
             a_response_that_nobody_takes_leaks_nothing
             a_storm_of_cancelled_calls_leaks_nothing
             many_callers_that_give_up_leave_the_client_in_order
+            a_body_that_nobody_reads_any_more_frees_its_place
         }
         $crate::conformance_group! { $client, backpressure:
             a_reader_that_stops_blocks_its_own_server_only
@@ -244,6 +279,9 @@ macro_rules! conformance_list {
             a_call_outlives_the_last_handle
             the_last_handle_closes_idle_connections
             a_call_that_is_polled_after_close_is_refused
+            close_lets_a_connect_finish
+            close_ends_a_connect_that_nobody_waits_for
+            close_lets_a_body_finish
         }
         $crate::conformance_group! { $client, executors:
             the_futures_executor_drives_calls
@@ -252,6 +290,8 @@ macro_rules! conformance_list {
             tokio_with_one_thread_drives_calls
             many_threads_share_a_client
             a_call_may_move_between_threads
+            a_client_made_outside_serves_a_runtime
+            a_client_made_inside_a_runtime_serves_others
         }
         $crate::conformance_group! { $client, service:
             a_service_is_ready_until_it_is_closed
@@ -276,6 +316,20 @@ pub struct Got {
     pub trailers: Option<HeaderMap>,
     /// What carried it.
     pub exchange: Exchange,
+}
+
+/// A resolver whose answer, 127.0.0.1, comes when its gate opens.
+#[derive(Debug)]
+pub struct Gated(pub Gate);
+
+impl Resolve for Gated {
+    fn resolve(&self, _: Name) -> Resolving {
+        let gate = self.0.clone();
+        Box::pin(async move {
+            gate.await;
+            Ok(vec![[127, 0, 0, 1].into()])
+        })
+    }
 }
 
 /// A client with these settings.

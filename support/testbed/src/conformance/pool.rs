@@ -5,9 +5,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use client_core::{
-    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving,
-};
+use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving};
 
 use super::{Got, begin, call, client, client_of_one, expect, expect_error, get, wait_closed};
 use crate::{Gate, Server, dead_ends::Refusing, reply, run::block_on, run::eventually};
