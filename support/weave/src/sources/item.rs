@@ -181,10 +181,10 @@ impl Collector<'_> {
             Trait(i) => self.trait_members(i, &within(place.path(&name))),
             Impl(i) => {
                 let owner = if i.trait_.is_some() { name } else { self_name(i) };
-                self.impl_members(i, &within(place.path(&owner)));
+                self.impl_members(&i.items, &within(place.path(&owner)));
             }
             Macro(i) if i.ident.is_none() => {
-                if let Ok(inner) = i.mac.parse_body::<Body>() {
+                if let Ok(inner) = i.mac.parse_body::<Body<syn::Item>>() {
                     self.all(&inner.0, &within(place.prefix.clone()));
                 }
             }
@@ -205,15 +205,21 @@ impl Collector<'_> {
         }
     }
 
-    fn impl_members(&mut self, item: &syn::ItemImpl, place: &Place) {
-        for member in &item.items {
-            use syn::ImplItem::{Const, Fn, Type};
+    fn impl_members(&mut self, members: &[syn::ImplItem], place: &Place) {
+        for member in members {
+            use syn::ImplItem::{Const, Fn, Macro, Type};
             let (name, kind, attrs, value) = match member {
                 Fn(i) => (i.sig.ident.to_string(), Kind::Method, &i.attrs, None),
                 Const(i) => {
                     (i.ident.to_string(), Kind::Const, &i.attrs, Some(source_text(&i.expr)))
                 }
                 Type(i) => (i.ident.to_string(), Kind::AssociatedType, &i.attrs, None),
+                Macro(i) => {
+                    if let Ok(inner) = i.mac.parse_body::<Body<syn::ImplItem>>() {
+                        self.impl_members(&inner.0, place);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             self.push(place, &name, kind, attrs, member.span(), value);
@@ -253,11 +259,13 @@ impl Collector<'_> {
     }
 }
 
-/// A macro's tokens, read as items.
-struct Body(Vec<syn::Item>);
+/// A macro's tokens, read as items, or as members of an impl.
+struct Body<T>(Vec<T>);
 
-impl syn::parse::Parse for Body {
+impl<T: syn::parse::Parse> syn::parse::Parse for Body<T> {
     fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        // tokio's `feature!` says its condition as an inner attribute.
+        input.call(syn::Attribute::parse_inner)?;
         let mut items = Vec::new();
         while !input.is_empty() {
             items.push(input.parse()?);

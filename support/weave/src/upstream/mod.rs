@@ -77,9 +77,12 @@ impl Upstream {
                 Err(format!("`{item}` fits several items of {name}: {}", places.join(", ")))
             }
             Err(NotOne::None) => {
-                let last = item.rsplit("::").next().unwrap_or(item);
+                let last = last_word(item);
                 let known = files.iter().flat_map(|f| &f.items).map(|i| i.path.as_str());
                 let near = nearest(item, known, 3).join("`, `");
+                if near.is_empty() {
+                    return Err(format!("no file of {name} {} says `{last}`", package.version));
+                }
                 Err(format!(
                     "{name} {} has no item `{item}`; of the files that say `{last}`, the nearest are `{near}`",
                     package.version
@@ -111,7 +114,7 @@ impl Upstream {
         item: &str,
         file: Option<&str>,
     ) -> Result<Vec<Rc<Source>>, String> {
-        let last = item.rsplit("::").next().unwrap_or(item).trim_end_matches('>');
+        let last = last_word(item);
         let mut files = Vec::new();
         for path in package.files()? {
             let shown = package.shown(&path);
@@ -139,4 +142,11 @@ impl Upstream {
         self.parsed.borrow_mut().insert(path.to_owned(), Rc::clone(&source));
         Ok(source)
     }
+}
+
+/// The last name in a path: `Drop` of `oneshot::<Sender as Drop>`.
+fn last_word(path: &str) -> &str {
+    path.rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+        .find(|w| !w.is_empty())
+        .unwrap_or(path)
 }
