@@ -31,7 +31,7 @@ pub fn items(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
     let ledger = ledger(weaver)?;
     let mut out = String::from(
         "<div class=\"w-table\">\n<table>\n<thead><tr><th scope=\"col\">item</th>\
-         <th scope=\"col\">concept</th><th scope=\"col\">also</th>\
+         <th scope=\"col\">concept</th>\
          <th scope=\"col\" class=\"n\">lines</th></tr></thead>\n<tbody>\n",
     );
     let rows = count::items(&weaver.tree, stage, ledger).map_err(|e| e.to_string())?;
@@ -43,12 +43,12 @@ pub fn items(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
             None => name,
         };
         let also = ledger.classed[stage][&item.path].also.iter();
-        let also: Vec<&str> = also.map(|c| concept::CONCEPTS[*c].name).collect();
+        let also: String =
+            also.map(|c| format!(", also {}", concept::CONCEPTS[*c].name)).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "<tr><th scope=\"row\">{name}</th><td>{concept}</td><td>{}</td><td class=\"n\">{lines}</td></tr>",
-            also.join(", ")
+            "<tr><th scope=\"row\">{name}</th><td>{concept}{also}</td><td class=\"n\">{lines}</td></tr>"
         );
     }
     out.push_str("</tbody>\n</table>\n</div>\n");

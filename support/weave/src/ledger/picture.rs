@@ -13,8 +13,8 @@ pub const FILE: &str = "ledger.svg";
 
 const BAR: usize = 13;
 const ROW: usize = 3 * BAR + 13;
-const LEFT: usize = 132;
-const WIDTH: usize = 680;
+const LEFT: usize = 116;
+const WIDTH: usize = 440;
 const TOP: usize = 30;
 
 /// The picture for a page; `id` is used by nothing else in the book.
@@ -42,7 +42,7 @@ fn svg(ledger: &Ledger, id: &str, style: &str) -> String {
     );
     let names = ["1 rotor", "2 mio", "3 tokio"];
     for (n, name) in names.iter().enumerate() {
-        let x = LEFT + n * 110;
+        let x = LEFT + n * 108;
         let _ = writeln!(
             out,
             "<rect class=\"s{s}\" x=\"{x}\" y=\"6\" width=\"12\" height=\"12\"/><text x=\"{tx}\" y=\"16\" fill=\"currentColor\">{name}: {sum}</text>",
@@ -56,7 +56,7 @@ fn svg(ledger: &Ledger, id: &str, style: &str) -> String {
         let _ = writeln!(
             out,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"currentColor\" font-weight=\"bold\">{}</text>",
-            LEFT - 26,
+            LEFT - 20,
             y + 2 * BAR - 3,
             concept.name
         );
@@ -69,7 +69,7 @@ fn svg(ledger: &Ledger, id: &str, style: &str) -> String {
 }
 
 fn bar(out: &mut String, y: usize, stage: usize, lines: usize, most: usize) {
-    let width = lines * (WIDTH - LEFT - 60) / most.max(1);
+    let width = lines * (WIDTH - LEFT - 36) / most.max(1);
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,

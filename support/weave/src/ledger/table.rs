@@ -9,12 +9,17 @@ use crate::render::html::thousands;
 /// Lines by concept and stage, with what each step deleted and added.
 pub fn summary(ledger: &Ledger) -> String {
     let mut out = String::from(
-        "<div class=\"w-table\">\n<table>\n<thead><tr><th scope=\"col\">concept</th>\
-         <th scope=\"col\" class=\"n\">stage 1</th>\
-         <th scope=\"col\" class=\"n\">− deleted</th><th scope=\"col\" class=\"n\">+ added</th>\
-         <th scope=\"col\" class=\"n\">stage 2</th>\
-         <th scope=\"col\" class=\"n\">− deleted</th><th scope=\"col\" class=\"n\">+ added</th>\
-         <th scope=\"col\" class=\"n\">stage 3</th></tr></thead>\n<tbody>\n",
+        "<div class=\"w-table w-ledger\">\n<table>\n<thead>\n\
+         <tr><th scope=\"col\" rowspan=\"2\">concept</th>\
+         <th scope=\"col\" rowspan=\"2\" class=\"n\">stage 1</th>\
+         <th scope=\"colgroup\" colspan=\"2\">step 1</th>\
+         <th scope=\"col\" rowspan=\"2\" class=\"n\">stage 2</th>\
+         <th scope=\"colgroup\" colspan=\"2\">step 2</th>\
+         <th scope=\"col\" rowspan=\"2\" class=\"n\">stage 3</th></tr>\n\
+         <tr><th scope=\"col\" class=\"n\" aria-label=\"deleted\">−</th>\
+         <th scope=\"col\" class=\"n\" aria-label=\"added\">+</th>\
+         <th scope=\"col\" class=\"n\" aria-label=\"deleted\">−</th>\
+         <th scope=\"col\" class=\"n\" aria-label=\"added\">+</th></tr>\n</thead>\n<tbody>\n",
     );
     for (n, concept) in CONCEPTS.iter().enumerate() {
         row(&mut out, "", concept.name, &numbers(ledger, |lines| lines[n]));

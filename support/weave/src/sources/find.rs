@@ -119,7 +119,7 @@ fn same(wanted: &str, path: &str) -> bool {
     wanted == path
 }
 
-/// The trait's path and generics do not matter.
+/// Paths and generics of the type and the trait do not matter.
 fn loosely(wanted: &str, path: &str) -> bool {
     wanted.contains('<') && plain_impl(wanted) == plain_impl(path)
 }
@@ -134,6 +134,8 @@ fn plain_impl(path: &str) -> String {
     let Some((before, of, by, after)) = impl_parts(path) else { return path.to_owned() };
     let by = by.split('<').next().unwrap_or(by);
     let by = by.rsplit("::").next().unwrap_or(by);
+    let of = of.split('<').next().filter(|o| !o.is_empty()).unwrap_or(of);
+    let of = of.rsplit("::").next().unwrap_or(of);
     format!("{before}<{of} as {by}>{after}")
 }
 
@@ -184,6 +186,8 @@ fn twice() {}
 fn twice() {}
 thread_local! { static SEEN: u8 = 0; }
 cfg_rt! { pub(crate) fn hidden() {} }
+feature! { #![cfg(x)] impl Client { cfg_net! { fn inner(&self) {} } } }
+impl Wake for Arc<Client> { fn wake(self: Arc<Self>) {} }
 ";
         vec![Rc::new(Source::parse("p", "src/c.rs".into(), "c".into(), text).unwrap())]
     }
@@ -207,6 +211,7 @@ cfg_rt! { pub(crate) fn hidden() {} }
             "c::twice#2",
             "c::hidden",
             "c::SEEN",
+            "c::Client::inner",
         ] {
             assert_eq!(found(path).ok().as_deref(), Some(path));
         }
@@ -223,6 +228,7 @@ cfg_rt! { pub(crate) fn hidden() {} }
         ] {
             assert_eq!(found(path).ok().as_deref(), call, "{path}");
         }
+        assert_eq!(found("c::<Arc<Client> as Wake>").ok().as_deref(), Some("c::<Arc as Wake>"));
         assert!(matches!(found("c::Client::fmt"), Err(NotOne::Several(two)) if two.len() == 2));
         assert!(matches!(found("c::<Client as From>::from"), Err(NotOne::Several(_))));
         assert!(matches!(found("c::Client::gone"), Err(NotOne::None)));

@@ -266,6 +266,22 @@ impl<T: syn::parse::Parse> syn::parse::Parse for Body<T> {
     fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
         // tokio's `feature!` says its condition as an inner attribute.
         input.call(syn::Attribute::parse_inner)?;
+        // tokio's `feature! { #![...] ... }` starts with what its items have in common.
+        input.call(syn::Attribute::parse_inner)?;
+        let mut items = Vec::new();
+        while !input.is_empty() {
+            items.push(input.parse()?);
+        }
+        Ok(Self(items))
+    }
+}
+
+/// A macro's tokens inside an impl block, read as members of it.
+struct Members(Vec<syn::ImplItem>);
+
+impl syn::parse::Parse for Members {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        input.call(syn::Attribute::parse_inner)?;
         let mut items = Vec::new();
         while !input.is_empty() {
             items.push(input.parse()?);
@@ -300,7 +316,7 @@ pub fn compact(tokens: &impl quote::ToTokens) -> String {
     squeeze(&tokens.to_token_stream().to_string())
 }
 
-/// Takes out every blank that does not part two words.
+/// Takes out every blank that does not part two words, or stands around `as`.
 pub fn squeeze(text: &str) -> String {
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let mut out = String::new();
@@ -308,8 +324,9 @@ pub fn squeeze(text: &str) -> String {
     while let Some(part) = words.next() {
         out.push_str(part);
         if let Some(next) = words.peek()
-            && word(part.chars().last())
-            && word(next.chars().next())
+            && ((word(part.chars().last()) && word(next.chars().next()))
+                || part == "as"
+                || *next == "as")
         {
             out.push(' ');
         }
