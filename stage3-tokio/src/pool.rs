@@ -9,7 +9,8 @@
 //! - a fresh connection goes to the waiter that it was made for, if it still waits;
 //! - a freed connection goes to its origin's oldest waiter, unless an origin below its fair share
 //!   waits: then it is closed, and the slot goes to whoever holds least and has waited longest;
-//! - a chain that fails tells the one waiter that it was started for;
+//! - a chain that fails tells the one waiter that it was started for; once the pool is closed, a
+//!   chain whose origin has no waiter left is given up;
 //! - all policy stands in [`State`], which neither waits nor wakes. What is to be told to others
 //!   comes out of it as [`Then`], and is done after the lock is given back.
 
@@ -21,7 +22,10 @@ use std::{
 
 use client_core::{CloseReason, Config, Error, Origin, PoolStats, entitlement, io_model};
 use slab::Slab;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{job::Job, runtime, serving};
@@ -33,6 +37,8 @@ pub(crate) struct Pool {
     /// One for each slot.
     tasks: TaskTracker,
     state: Mutex<State>,
+    /// Tells the chains of a closed pool to look whether anybody still waits.
+    fewer: Notify,
 }
 
 /// What an idle connection is told.
@@ -72,7 +78,8 @@ impl Pool {
         let tasks = TaskTracker::new();
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let state = Mutex::new(State::new(&config));
-        Ok(Arc::new(Pool { config: Arc::new(config), runtime, tasks, state }))
+        let fewer = Notify::new();
+        Ok(Arc::new(Pool { config: Arc::new(config), runtime, tasks, state, fewer }))
     }
 
     /// Gives a request to a connection, or to the queue: then it says where it stands.
@@ -94,7 +101,7 @@ impl Pool {
 
     /// Takes a request out of the queue, if it is still there.
     pub(crate) fn forget(&self, waiter: Waiter) -> Option<Box<Job>> {
-        self.state().take_waiter(waiter)
+        self.take(|state| state.take_waiter(waiter))
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
@@ -107,7 +114,7 @@ impl Pool {
 
     /// No new requests; idle connections leave at once.
     pub(crate) fn close(&self) {
-        let seats = self.state().close();
+        let seats = self.take(State::close);
         self.tasks.close();
         for seat in seats {
             _ = seat.send(Order::Leave(CloseReason::ClientClosed));
@@ -154,6 +161,17 @@ impl Pool {
         }
     }
 
+    /// Changes the state in a way that may leave a chain without anybody to wait for it.
+    fn take<R>(&self, take: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state();
+        let taken = take(&mut state);
+        if state.closed {
+            drop(state);
+            self.fewer.notify_waiters();
+        }
+        taken
+    }
+
     /// Nothing panics under the lock, and nothing foreign runs there.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,6 +197,17 @@ impl Slot {
         &self.chain.origin
     }
 
+    /// Resolves when the pool is closed and nobody waits for a connection to this origin.
+    pub(crate) async fn needless(&self) {
+        loop {
+            let fewer = self.pool.fewer.notified(); // counts from here on, though not yet polled
+            if self.pool.state().is_needless(self.chain.place) {
+                return;
+            }
+            fewer.await;
+        }
+    }
+
     /// The connection is made. Its number.
     pub(crate) fn opened(&mut self) -> u64 {
         let number = self.pool.state().opened();
@@ -188,7 +217,7 @@ impl Slot {
 
     /// The connection could serve another exchange. `used`: it has served one before.
     pub(crate) fn checkin(&mut self, used: bool) -> Checkin {
-        let checkin = self.pool.state().checkin(&self.chain, used);
+        let checkin = self.pool.take(|state| state.checkin(&self.chain, used));
         let why = match &checkin {
             Checkin::Serve(_) => "a waiter",
             Checkin::Idle(_) => "idle",
@@ -214,7 +243,7 @@ impl Slot {
     /// gets the error if it still waits.
     pub(crate) fn fail(mut self, again: Option<Box<Job>>, error: Error) {
         self.live = false;
-        let (waiter, then) = self.pool.state().failed(&self.chain);
+        let (waiter, then) = self.pool.take(|state| state.failed(&self.chain));
         self.pool.perform(then);
         if let Some(job) = again.or(waiter) {
             job.fail(error);
@@ -458,6 +487,10 @@ impl State {
         self.stats.connecting -= 1;
         let job = self.take_waiter(Waiter { place: chain.place, ticket: chain.ticket });
         (job, self.free(chain.place))
+    }
+
+    fn is_needless(&self, id: usize) -> bool {
+        self.closed && self.places[id].waiters.is_empty()
     }
 
     fn close(&mut self) -> Vec<Seat> {

@@ -38,7 +38,8 @@ pub(crate) async fn run(mut slot: Slot) {
     }
 }
 
-/// Connects. A request that is sent again may come to its limit meanwhile; the connecting goes on.
+/// Connects. A request that is sent again may come to its limit meanwhile; the connecting goes on,
+/// unless the client is closed and nobody waits for it.
 async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream, Error> {
     let connecting = connect(slot.origin(), slot.config());
     pin!(connecting);
@@ -51,7 +52,10 @@ async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream
             job.fail(timed_out(TimeoutPhase::Total, slot.config()));
         }
     }
-    connecting.await
+    select! {
+        result = &mut connecting => result,
+        () = slot.needless(), if again.is_none() => Err(Error::ShutDown),
+    }
 }
 
 /// Serves exchanges on a connection until it ends. A request that found it stale comes back with
