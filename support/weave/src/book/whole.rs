@@ -12,13 +12,13 @@ use crate::sources::Kind;
 ///
 /// The ledger and "now done by" are checked wherever their files are, asked for by a page or not.
 pub fn check(weaver: &Weaver, problems: &mut Vec<Problem>) {
-    if weaver.book.join(ledger::FILE).exists() {
+    if weaver.book.join(ledger::FILE).exists() || weaver.asked_for_ledger() {
         match weaver.ledger() {
             Ok(_) => problems.extend(stale_picture(weaver)),
             Err(found) => problems.extend(found.0.iter().cloned()),
         }
     }
-    if weaver.book.join(done_by::FILE).exists()
+    if (weaver.book.join(done_by::FILE).exists() || weaver.asked_for_done_by())
         && let Err(found) = weaver.done_by()
     {
         problems.extend(found.0.iter().cloned());

@@ -93,10 +93,7 @@ pub fn hyper(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expanded
     Ok(history::table(&weaver.book)?)
 }
 
-/// What is wrong with the ledger is reported once, for the whole book; a page only says where.
+/// What is wrong with the ledger is reported once, for the whole book.
 fn ledger(weaver: &Weaver) -> Result<&Ledger, Failure> {
-    weaver.ledger().map_err(|found| match found.0.first() {
-        Some(first) => Failure::Here(format!("the ledger is not complete, first {first}")),
-        None => Failure::Here("the ledger is not complete".to_owned()),
-    })
+    weaver.ledger().map_err(|_| Failure::Elsewhere)
 }

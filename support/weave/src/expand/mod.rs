@@ -35,6 +35,8 @@ pub enum Failure {
     Here(String),
     /// A message about a line of its block.
     Line(usize, String),
+    /// What is wrong is reported once, for the whole book.
+    Elsewhere,
 }
 
 impl From<String> for Failure {
@@ -111,6 +113,7 @@ pub fn expand(
                 Err(Failure::Here(message)) => {
                     problems.push(Problem::at(chapter.file, directive.line, message));
                 }
+                Err(Failure::Elsewhere) => {}
                 Err(Failure::Line(line, message)) => {
                     problems.push(Problem::at(chapter.file, line, message));
                 }

@@ -68,6 +68,16 @@ impl Weaver {
         self.done_by.get_or_init(read).as_ref()
     }
 
+    /// Whether a page needs the ledger.
+    pub fn asked_for_ledger(&self) -> bool {
+        self.ledger.get().is_some()
+    }
+
+    /// Whether a page needs to know who does the work of deleted items.
+    pub fn asked_for_done_by(&self) -> bool {
+        self.done_by.get().is_some()
+    }
+
     /// An identifier that no other element of the book has.
     pub fn id(&self, name: &str) -> String {
         let id = format!("w-{}", slug(name));

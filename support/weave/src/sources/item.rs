@@ -266,22 +266,6 @@ impl<T: syn::parse::Parse> syn::parse::Parse for Body<T> {
     fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
         // tokio's `feature!` says its condition as an inner attribute.
         input.call(syn::Attribute::parse_inner)?;
-        // tokio's `feature! { #![...] ... }` starts with what its items have in common.
-        input.call(syn::Attribute::parse_inner)?;
-        let mut items = Vec::new();
-        while !input.is_empty() {
-            items.push(input.parse()?);
-        }
-        Ok(Self(items))
-    }
-}
-
-/// A macro's tokens inside an impl block, read as members of it.
-struct Members(Vec<syn::ImplItem>);
-
-impl syn::parse::Parse for Members {
-    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
-        input.call(syn::Attribute::parse_inner)?;
         let mut items = Vec::new();
         while !input.is_empty() {
             items.push(input.parse()?);

@@ -146,16 +146,10 @@ impl Upstream {
 
 /// The last name in a path: `Drop` of `oneshot::<Sender as Drop>`.
 fn last_word(path: &str) -> &str {
+    let path = path.split('#').next().unwrap_or(path);
     path.rsplit(|c: char| !c.is_alphanumeric() && c != '_')
         .find(|w| !w.is_empty())
         .unwrap_or(path)
-}
-
-/// The last word of a path, which a file that holds the item must say.
-fn last_name(path: &str) -> &str {
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let path = path.split('#').next().unwrap_or(path).trim_end_matches(|c| !word(c));
-    path.rsplit(|c| !word(c)).next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -164,8 +158,8 @@ mod tests {
 
     #[test]
     fn files_are_chosen_by_the_last_word() {
-        assert_eq!(last_name("net::TcpStream::connect"), "connect");
-        assert_eq!(last_name("a::<Sender as Drop>"), "Drop");
-        assert_eq!(last_name("a::impl Pool#2"), "Pool");
+        assert_eq!(last_word("net::TcpStream::connect"), "connect");
+        assert_eq!(last_word("a::<Sender as Drop>"), "Drop");
+        assert_eq!(last_word("a::impl Pool#2"), "Pool");
     }
 }
