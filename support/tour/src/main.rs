@@ -5,18 +5,24 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod run;
 mod serve;
 
-use std::{error::Error, io, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 const HELP: &str = "\
 The tour: one client, three I/O models.
 
 Usage: cargo run --release [-- PART]
 
-Parts (all that suit a first look, if none is named):
+Parts (without one: run, then book --serve if this is a terminal):
   run              lets the three clients talk to a server on the loopback
+  book [--serve]   builds the book; serves it on the loopback
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
 
 Options:
@@ -26,7 +32,9 @@ Options:
 /// What the command line asks for.
 enum Part {
     Help,
+    All,
     Run,
+    Book { serve: bool },
     Serve { port: u16 },
 }
 
@@ -57,18 +65,25 @@ fn parse() -> Result<Part, lexopt::Error> {
     use lexopt::prelude::*;
 
     let mut args = lexopt::Parser::from_env();
-    let mut part = Part::Run;
+    let mut part = Part::All;
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => return Ok(Part::Help),
             Value(name) if name == "run" => part = Part::Run,
+            Value(name) if name == "book" => part = Part::Book { serve: false },
             Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
             Value(name) => {
-                return Err(format!("expected run or serve, found {}", name.display()).into());
+                return Err(
+                    format!("expected run, book or serve, found {}", name.display()).into()
+                );
             }
             Long("port") => match &mut part {
                 Part::Serve { port } => *port = args.value()?.parse()?,
                 _ => return Err("--port goes with serve".into()),
+            },
+            Long("serve") => match &mut part {
+                Part::Book { serve } => *serve = true,
+                _ => return Err("--serve goes with book".into()),
             },
             other => return Err(other.unexpected()),
         }
@@ -79,8 +94,24 @@ fn parse() -> Result<Part, lexopt::Error> {
 fn go(part: Part) -> Result<(), Box<dyn Error>> {
     match part {
         Part::Help => print!("{HELP}"),
+        Part::All => all()?,
         Part::Run => run::all()?,
+        Part::Book { serve } => {
+            book::build()?;
+            if serve {
+                book::serve()?;
+            }
+        }
         Part::Serve { port } => serve::until_interrupted(port)?,
     }
     Ok(())
+}
+
+/// What suits a first look.
+fn all() -> Result<(), Box<dyn Error>> {
+    run::all()?;
+    println!();
+    book::build()?;
+    // Where nobody sits, as in CI, nobody would end it.
+    if io::stdout().is_terminal() { book::serve() } else { Ok(()) }
 }
