@@ -40,22 +40,15 @@ pub fn pages(
         pages.insert(name, Page::read(&text));
     }
     let mut links = 0;
-    let mut broken = Vec::new();
     for (name, page) in &pages {
         problems.extend(page.found(name));
-        for (line, link) in &page.links {
+        // What is broken in a copy is broken on the page that it was copied from.
+        let links_of = if is_copy(name) { &[] } else { page.links.as_slice() };
+        for (line, link) in links_of {
             links += 1;
             if let Err(message) = follow(html, &files, &pages, name, link) {
-                broken.push((name, *line, link, message));
+                problems.push(in_chapter(src, name, *line, link, &message));
             }
-        }
-    }
-    let own: BTreeSet<&String> =
-        broken.iter().filter(|b| !is_copy(b.0)).map(|(_, _, link, _)| *link).collect();
-    for (name, line, link, message) in &broken {
-        // A link that is broken on its own page is broken in the copies too.
-        if !is_copy(name) || !own.contains(link) {
-            problems.push(in_chapter(src, name, *line, link, message));
         }
     }
     network_in_styles(&files, html, problems);
