@@ -8,6 +8,7 @@ pub mod listing;
 pub mod number;
 pub mod pages;
 pub mod step;
+pub mod version;
 pub mod weaver;
 
 pub use weaver::Weaver;
@@ -84,6 +85,7 @@ const KNOWN: &[Known] = &[
     inline("figure", figure::figure),
     inline("ratio", figure::ratio),
     inline("ledger-lines", ledger::lines),
+    inline("version", version::version),
 ];
 
 /// Directives that are mdBook's own and are left to it.

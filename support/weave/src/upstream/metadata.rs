@@ -96,6 +96,12 @@ impl Metadata {
         Ok(Self { packages, links })
     }
 
+    /// The versions of a package that the lock file names for this platform.
+    pub fn versions(&self, name: &str) -> Vec<&str> {
+        let named = self.packages.values().filter(|p| p.name == name);
+        named.map(|p| p.version.as_str()).collect()
+    }
+
     /// Everything that a member links, at any depth.
     ///
     /// # Errors

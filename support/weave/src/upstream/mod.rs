@@ -57,6 +57,24 @@ impl Upstream {
         self.metadata()?.dependencies(member)
     }
 
+    /// The locked version of a package, or of that which a member links.
+    ///
+    /// # Errors
+    /// A package that is not there, or is there in several versions.
+    pub fn version(&self, name: &str, of: Option<&str>) -> Result<String, String> {
+        if let Some(member) = of {
+            return Ok(self.package(member, name)?.version);
+        }
+        match self.metadata()?.versions(name).as_slice() {
+            [one] => Ok((*one).to_owned()),
+            [] => Err(format!("the lock file has no package `{name}`")),
+            several => {
+                let versions = several.join(" and ");
+                Err(format!("`{name}` is locked in versions {versions}: say `of=PACKAGE`"))
+            }
+        }
+    }
+
     /// Finds `package::path::of::item` or `package::item @ src/file.rs` among what a member links.
     ///
     /// # Errors
