@@ -1,4 +1,5 @@
-//! `figure` and `ratio`: measured numbers, from the JSON files in `book/results`.
+//! `figure` and `ratio`: measured numbers, from the JSON files in `book/results`, named with or
+//! without their ending.
 //!
 //! A key is a path of names and indices parted by dots; in a list of objects, `name=value` picks
 //! the object that has it: `rows.stage=stage2-mio.syscalls`.
@@ -54,7 +55,8 @@ fn words<const N: usize>(directive: &Directive) -> Result<[&str; N], String> {
 }
 
 fn load(weaver: &Weaver, file: &str) -> Result<Value, String> {
-    let path = weaver.book.join("results").join(file);
+    let file = if file.contains('.') { file.to_owned() } else { format!("{file}.json") };
+    let path = weaver.book.join("results").join(&file);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("results/{file}: {e}"))?;
     serde_json::from_str(&text).map_err(|e| format!("results/{file}: {e}"))
 }
