@@ -1,0 +1,175 @@
+//! Builds that have to fail, each with the message that a writer needs.
+
+use crate::workspace::Workspace;
+
+/// Builds a book that is wrong, and asks for a problem that starts with the one text and holds the
+/// other.
+#[track_caller]
+fn fails(workspace: &Workspace, place: &str, message: &str) {
+    let found = match workspace.build() {
+        Ok(report) => panic!("it was built: {report:?}"),
+        Err(found) => found,
+    };
+    let told =
+        |line: &String| line.starts_with(&format!("{place}: ")) && line.contains(message);
+    assert!(found.iter().any(told), "no `{place}: … {message}` in\n{}", found.join("\n"));
+}
+
+/// A page with this text on its third line.
+#[track_caller]
+fn page_fails(line: &str, message: &str) {
+    fails(&Workspace::new(&format!("# A?\n\n{line}\n")), "book/src/page.md:3", message);
+}
+
+#[test]
+fn an_unknown_path_names_what_is_near() {
+    page_fails("{{#item stage1-rotor::pool::Pool::chekout}}", "`pool::Pool::checkout`");
+    page_fails(
+        "{{#item stage9::pool}}",
+        "the workspace has stage1-rotor, stage2-mio, stage3-tokio",
+    );
+    page_fails("{{#file stage1-rotor::pol}}", "`pool`");
+    page_fails("{{#item stage1-rotor::pool}}", "is a file: write `file`");
+    page_fails("{{#lines stage1-rotor::pool::gone}}", "no item `pool::gone`");
+}
+
+#[test]
+fn an_unknown_directive_or_attribute_names_what_there_is() {
+    page_fails(
+        "{{#itme stage1-rotor::pool::Pool}}",
+        "no directive `itme`; the nearest are `item`",
+    );
+    page_fails("{{#item stage1-rotor::pool::Pool form=\"x\"}}", "no attribute `form`");
+    page_fails("{{#item stage1-rotor::pool::Pool", "is not closed");
+    page_fails("text {{#item stage1-rotor::pool::Pool}}", "on a line of its own");
+}
+
+#[test]
+fn a_text_to_pick_must_be_there_once() {
+    page_fails("{{#item stage1-rotor::pool::Pool from=\"gone\"}}", "`gone` is not in");
+    page_fails(
+        "{{#item stage1-rotor::pool::Pool::checkout match=\"found\"}}",
+        "on lines 14 and 15",
+    );
+    page_fails("{{#const stage1-rotor::pool::wake}}", "is no constant");
+    page_fails("{{#const stage1-rotor::pool::Pool after=\"gone:\"}}", "`gone:` is not in");
+}
+
+#[test]
+fn a_pair_names_lines_that_are_there() {
+    let block = "# A?\n\n{{#pairs old=\"stage1-rotor::pool::wake\" new=\"nothing\"}}\n\n\"gone\" => nothing\n{{/pairs}}\n";
+    fails(&Workspace::new(block), "book/src/page.md:5", "holds `gone`");
+    page_fails("{{#step old=\"stage1-rotor::pool::wake\"}}", "`new=` is missing");
+}
+
+#[test]
+fn a_command_has_a_recording_and_is_not_pasted() {
+    page_fails("{{#run cargo test}}", "commands --record");
+    page_fails("{{#run[status=x] cargo test}}", "status=x is no number");
+    fails(
+        &Workspace::new("# A?\n\n```console\n$ cargo test\n```\n"),
+        "book/src/page.md:4",
+        "no check",
+    );
+}
+
+#[test]
+fn a_figure_has_a_file_and_a_key() {
+    page_fails("{{#figure calls.json ns}}", "calls");
+    let workspace = Workspace::new("# A?\n\n{{#figure calls.json row.ns}}\n");
+    workspace.write("book/results/calls.json", r#"{"rows":{"ns":1}}"#);
+    fails(&workspace, "book/src/page.md:3", "there is rows");
+}
+
+#[test]
+fn what_mdbook_only_warns_of_is_an_error() {
+    page_fails("<div>", "`<div>` is opened here and never closed");
+    page_fails("</div>", "closes nothing");
+    let workspace = Workspace::new("# A?\n");
+    workspace.replace("book/src/SUMMARY.md", "[Code]", "[Gone](gone.md)\n- [Code]");
+    assert!(workspace.build().is_err());
+}
+
+#[test]
+fn a_link_leads_somewhere_and_nothing_is_loaded_from_the_network() {
+    page_fails("[a](gone.md)", "leads to no file");
+    page_fails("[a](code.md#gone)", "the page has no `gone`");
+    let workspace = Workspace::new("# A?\n\n![a](https://example.org/a.png)\n");
+    let found = workspace.build().unwrap_err();
+    assert!(found.iter().any(|l| l.contains("is loaded from the network")), "{found:?}");
+    let workspace = Workspace::new("# A?\n\n<p id=\"x\">a</p>\n<p id=\"x\">b</p>\n");
+    let found = workspace.build().unwrap_err();
+    assert!(found.iter().any(|l| l.contains("`x` is here for the second time")), "{found:?}");
+}
+
+#[test]
+fn a_word_has_one_spelling() {
+    page_fails("A wake-up comes.", "is written wakeup");
+}
+
+#[test]
+fn every_item_of_a_stage_is_shown() {
+    let workspace = Workspace::new("# A?\n");
+    workspace.write(
+        "book/src/code.md",
+        "# Code\n\n{{#sources stage1-rotor}}\n\n{{#sources stage2-mio}}\n",
+    );
+    fails(&workspace, "stage3-tokio/src/pool.rs:3", "no page shows all of `pool::Pool`");
+}
+
+#[test]
+fn the_ledger_has_each_item_once() {
+    let missing = Workspace::with_ledger("# A?\n");
+    missing.replace("book/ledger.toml", "wakeup = [\"wake\"]", "");
+    fails(&missing, "stage1-rotor/src/pool.rs:20", "`pool::wake` has no concept");
+
+    let unknown = Workspace::with_ledger("# A?\n");
+    unknown.replace("book/ledger.toml", "[\"wake\"]", "[\"wake\", \"wakes\"]");
+    fails(&unknown, "book/ledger.toml:3", "no item `pool::wakes`; near it: `pool::wake`");
+
+    let twice = Workspace::with_ledger("# A?\n");
+    twice.replace("book/ledger.toml", "[\"wake\"]", "[\"wake\", \"MOST\"]");
+    fails(&twice, "book/ledger.toml:3", "`pool::MOST` stands on line 2 too");
+
+    let concept = Workspace::with_ledger("# A?\n");
+    concept.replace("book/ledger.toml", "wakeup", "waking");
+    fails(&concept, "book/ledger.toml:3", "`waking` is no concept: interest, wakeup");
+}
+
+#[test]
+fn the_ledger_separates_what_it_can() {
+    let mixed = Workspace::with_ledger("# A?\n");
+    mixed.replace(
+        "book/ledger.toml",
+        "pooling = [\"MOST\"",
+        "\"pooling also timers\" = [\"MOST\"",
+    );
+    fails(&mixed, "book/ledger.toml", "the limit is 15 %");
+
+    let stale = Workspace::with_ledger("# A?\n");
+    stale.replace(
+        "stage1-rotor/src/pool.rs",
+        "fn wake(_: bool) {}",
+        "fn wake(x: bool) {\n    drop(x);\n}",
+    );
+    fails(&stale, "book/ledger.svg", "ledger --write");
+}
+
+#[test]
+fn every_deleted_item_says_who_does_its_work() {
+    let missing = Workspace::with_ledger("# A?\n");
+    missing.replace("book/now-done-by.toml", "\"wake\" =", "\"Pool\" =");
+    fails(&missing, "stage1-rotor/src/pool.rs:20", "`pool::wake` is deleted");
+
+    let gone = Workspace::with_ledger("# A?\n");
+    gone.replace(
+        "book/now-done-by.toml",
+        "stage2-mio::pool::Pool::checkout",
+        "stage2-mio::pool::Pol",
+    );
+    fails(&gone, "book/now-done-by.toml:3", "`pool::Pool`");
+
+    let unknown = Workspace::with_ledger("# A?\n");
+    unknown.replace("book/now-done-by.toml", "\"MOST\"", "\"LEAST\"");
+    fails(&unknown, "book/now-done-by.toml:2", "no item `pool::LEAST`");
+}
