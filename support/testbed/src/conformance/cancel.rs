@@ -135,6 +135,31 @@ pub fn a_body_that_is_here_may_be_dropped_unread<C: ApiClient>() {
     assert_eq!(client.stats().closed_in_all(), 0);
 }
 
+/// Dropped while its rest lies in the socket, because the window is full: one read that does not
+/// wait completes it, and the connection serves on (decision 21).
+pub fn a_body_whose_rest_has_come_may_be_dropped<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while let Some(request) = conn.next_request()? {
+            if request.target() == "/a" {
+                conn.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")?;
+                conn.wait("the head was seen")?;
+                conn.send("more")?;
+                conn.open("all was sent");
+            } else {
+                conn.send(reply::ok("x"))?;
+            }
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_per_origin(1).body_window(1));
+    let response = block_on(client.request(get(&server.url("/a")))).unwrap();
+    server.open("the head was seen");
+    server.wait_open("all was sent");
+    drop(response);
+    assert_eq!(expect(&client, get(&server.url("/b"))).exchange.connection, 1);
+    assert_eq!(client.stats().closed_in_all(), 0);
+}
+
 /// A response that nobody took from its future is dropped with it.
 pub fn a_response_that_nobody_takes_leaks_nothing<C: ApiClient>() {
     let server = server();

@@ -182,6 +182,7 @@ macro_rules! conformance_list {
             the_close_option_is_found_in_a_list
             a_close_right_after_a_response_fails_no_call
             an_error_status_keeps_the_connection
+            bytes_after_a_response_reach_no_waiter
         }
         $crate::conformance_group! { $client, retry:
             an_idempotent_request_is_sent_again
@@ -262,6 +263,7 @@ macro_rules! conformance_list {
             a_storm_of_cancelled_calls_leaks_nothing
             many_callers_that_give_up_leave_the_client_in_order
             a_body_that_nobody_reads_any_more_frees_its_place
+            a_body_whose_rest_has_come_may_be_dropped
         }
         $crate::conformance_group! { $client, backpressure:
             a_reader_that_stops_blocks_its_own_server_only

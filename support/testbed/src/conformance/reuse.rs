@@ -107,6 +107,34 @@ pub fn bytes_after_a_response_end_the_connection<C: ApiClient>() {
     assert_eq!((stats.open, stats.closed(CloseReason::Unsolicited)), (0, 1));
 }
 
+/// Above all they are no response for whoever waits for this connection (CWE-444, "response
+/// queue poisoning").
+pub fn bytes_after_a_response_reach_no_waiter<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        let request = conn.request()?;
+        let mut bytes = reply::ok(request.target());
+        if conn.index() == 0 {
+            conn.wait("both have come")?;
+            bytes.extend_from_slice(&reply::ok("poison"));
+        }
+        conn.send(bytes)?;
+        conn.wait_closed()
+    });
+    let client = client_of_one::<C>();
+    let call = |path| {
+        let (client, request) = (client.clone(), get(&server.url(path)));
+        std::thread::spawn(move || expect(&client, request))
+    };
+    let first = call("/first");
+    server.wait_requests(1);
+    let second = call("/second");
+    eventually("a waiter", || client.stats().waiting == 1);
+    server.open("both have come");
+    assert_eq!(first.join().expect("a whole response").body, "/first");
+    let got = second.join().expect("a whole response");
+    assert_eq!((&got.body[..], got.exchange.connection), (&b"/second"[..], 2));
+}
+
 /// The same while the connection is idle: a 408 from a server that is tired of waiting, or worse.
 /// Go's net/http logs it as "unsolicited response"; no request may get it.
 pub fn bytes_on_an_idle_connection_end_it<C: ApiClient>() {
@@ -174,18 +202,23 @@ pub fn the_servers_idle_timeout_is_honoured<C: ApiClient>() {
     wait_closed(&client, CloseReason::IdleExpired, 1);
 }
 
-/// `Keep-Alive: max`: a connection that will serve no more is not kept.
+/// `Keep-Alive: max`: a connection that will serve no more is not kept, whether the server says so
+/// again or counts in silence.
 pub fn the_servers_number_of_uses_is_honoured<C: ApiClient>() {
-    let server = Server::start(|conn| {
-        for left in ["1", "0"] {
-            conn.request()?;
-            conn.send(reply::respond(200, &[("keep-alive", &format!("max={left}"))], "x"))?;
-        }
-        conn.wait_closed()
-    });
-    let client = client::<C>(Config::new());
-    let used = |client: &C| expect(client, get(&server.url("/"))).exchange.connection;
-    assert_eq!([used(&client), used(&client), used(&client)], [1, 1, 2]);
+    for last in ["max=0", "unrelated"] {
+        let server = Server::start(move |conn| {
+            for told in ["max=1", last] {
+                conn.request()?;
+                conn.send(reply::respond(200, &[("keep-alive", told)], "x"))?;
+            }
+            conn.wait_closed()
+        });
+        let client = client::<C>(Config::new());
+        let used = |client: &C| expect(client, get(&server.url("/"))).exchange;
+        let connections = [used(&client), used(&client), used(&client)].map(|e| e.connection);
+        assert_eq!(connections, [1, 1, 2], "{last}");
+        assert_eq!(client.stats().closed(CloseReason::PeerAsked), 1, "{last}");
+    }
 }
 
 /// `Config::max_idle_per_origin`.
