@@ -68,7 +68,7 @@ fn at<'a>(value: &'a Value, key: &str) -> Result<&'a Value, String> {
             (Some((name, wanted)), Value::Array(list)) => {
                 list.iter().find(|v| match v.get(name) {
                     Some(Value::String(text)) => text == wanted,
-                    Some(other) => other.to_string() == wanted,
+                    Some(other) => format!("{other}") == wanted,
                     None => false,
                 })
             }

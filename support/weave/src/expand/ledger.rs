@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Chapter, Expanded, Failure, Weaver};
 use crate::directive::Directive;
-use crate::ledger::count::{Ledger, Lines};
+use crate::ledger::count::{Ledger, Lines, Unit};
 use crate::ledger::{STAGES, concept, count, dependencies, history, picture, table};
 use crate::render::html::{escape, thousands};
 
@@ -35,8 +35,8 @@ pub fn items(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
          <th scope=\"col\" class=\"n\">lines</th></tr></thead>\n<tbody>\n",
     );
     let rows = count::items(&weaver.tree, stage, ledger).map_err(|e| e.to_string())?;
-    for (source, n, concept, lines) in rows {
-        let item = &source.items[n];
+    for Unit { source, item, concept, lines } in rows {
+        let item = &source.items[item];
         let name = format!("<code>{}</code>", escape(&item.path));
         let name = match weaver.pages.link(chapter.page, &source, item.lines.first) {
             Some(link) => format!("<a href=\"{}\">{name}</a>", escape(&link)),

@@ -148,15 +148,24 @@ fn tally(
     }
 }
 
-/// The units of a stage with their concept and lines, for the ledger in full.
+/// One unit of a stage, for the ledger in full.
+#[derive(Debug)]
+pub struct Unit {
+    /// Its file.
+    pub source: Rc<Source>,
+    /// The item, by its index in the file.
+    pub item: usize,
+    /// The concept's name.
+    pub concept: &'static str,
+    /// Its own lines of code.
+    pub lines: usize,
+}
+
+/// The units of a stage with their concept and lines.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn items(
-    tree: &Tree,
-    stage: usize,
-    ledger: &Ledger,
-) -> Result<Vec<(Rc<Source>, usize, &'static str, usize)>, Problem> {
+pub fn items(tree: &Tree, stage: usize, ledger: &Ledger) -> Result<Vec<Unit>, Problem> {
     let mut rows = Vec::new();
     for source in stage_files(tree, STAGES[stage])? {
         let owners = source.owners();
@@ -174,7 +183,8 @@ pub fn items(
             };
             let lines = item.lines.iter().filter(own).count();
             let entry = &ledger.classed[stage][&item.path];
-            rows.push((Rc::clone(&source), n, units::name(entry), lines));
+            let concept = units::name(entry);
+            rows.push(Unit { source: Rc::clone(&source), item: n, concept, lines });
         }
     }
     Ok(rows)

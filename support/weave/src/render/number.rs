@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn figures_have_the_digits_that_they_bear() {
         assert_eq!(figure(109_700.4, None), "109,700");
-        assert_eq!(figure(1.4142, None), "1.41");
+        assert_eq!(figure(1.3173, None), "1.32");
         assert_eq!(figure(2.0, None), "2");
         assert_eq!(figure(-12.34, None), "−12.3");
         assert_eq!(figure(0.5, Some(3)), "0.500");

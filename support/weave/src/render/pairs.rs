@@ -81,13 +81,16 @@ fn next_start(named: &[Range<usize>], from: usize, end: usize) -> usize {
 }
 
 fn alone_old(range: Range<usize>) -> Option<Labelled> {
-    (!range.is_empty())
-        .then(|| Labelled { hunk: Hunk { old: range, new: 0..0, stayed: false }, label: None })
+    alone(Hunk { old: range, new: 0..0, stayed: false })
 }
 
 fn alone_new(range: Range<usize>) -> Option<Labelled> {
-    (!range.is_empty())
-        .then(|| Labelled { hunk: Hunk { old: 0..0, new: range, stayed: false }, label: None })
+    alone(Hunk { old: 0..0, new: range, stayed: false })
+}
+
+fn alone(hunk: Hunk) -> Option<Labelled> {
+    let empty = hunk.old.is_empty() && hunk.new.is_empty();
+    (!empty).then_some(Labelled { hunk, label: None })
 }
 
 fn read(text: &str, old: &Column, new: &Column) -> Result<Pair, String> {
@@ -178,9 +181,9 @@ mod tests {
         column
     }
 
-    fn laid(
-        block: &str,
-    ) -> Result<Vec<(Range<usize>, Range<usize>, Option<String>)>, (usize, String)> {
+    type Laid = (Range<usize>, Range<usize>, Option<String>);
+
+    fn laid(block: &str) -> Result<Vec<Laid>, (usize, String)> {
         let old = column("fn a() {\n  loop {\n    read();\n  }\n  keep();\n  log();\n}\n");
         let new = column("fn b() {\n  extra();\n  read().await;\n}\n");
         let block: Vec<(usize, String)> =
@@ -213,14 +216,13 @@ mod tests {
     #[test]
     fn every_line_is_laid_out_once() {
         let found = laid("\"keep\" .. \"log\" => \"extra\"\n\"fn a\" => \"fn b\"").unwrap();
-        let all =
-            |side: &dyn Fn(&(Range<usize>, Range<usize>, Option<String>)) -> Range<usize>| {
-                let mut lines: Vec<usize> = found.iter().flat_map(side).collect();
-                lines.sort_unstable();
-                lines
-            };
-        assert_eq!(all(&|h| h.0.clone()), (0..7).collect::<Vec<_>>());
-        assert_eq!(all(&|h| h.1.clone()), (0..4).collect::<Vec<_>>());
+        let all = |side: fn(&Laid) -> Range<usize>| {
+            let mut lines: Vec<usize> = found.iter().flat_map(side).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(all(|h| h.0.clone()), (0..7).collect::<Vec<_>>());
+        assert_eq!(all(|h| h.1.clone()), (0..4).collect::<Vec<_>>());
     }
 
     #[test]

@@ -326,14 +326,11 @@ fn source_text(tokens: &impl quote::ToTokens) -> String {
 /// A path that occurs again in a file gets `#2`, `#3` and so on, and its members with it.
 fn number_doubles(items: &mut [Item]) {
     let mut seen = std::collections::HashMap::<String, usize>::new();
-    for n in 0..items.len() {
-        if items[n].kind == Kind::Declaration {
-            continue;
-        }
-        let count = seen.entry(items[n].path.clone()).or_insert(0);
+    for item in items.iter_mut().filter(|i| i.kind != Kind::Declaration) {
+        let count = seen.entry(item.path.clone()).or_insert(0);
         *count += 1;
         if *count > 1 {
-            items[n].path = format!("{}#{count}", items[n].path);
+            item.path = format!("{}#{count}", item.path);
         }
     }
 }
