@@ -36,6 +36,10 @@
   for (const wide of document.querySelectorAll(".table-wrapper, .w-table, .w-picture")) {
     wide.tabIndex = 0;
   }
+  // The corner of a table is no header of anything.
+  for (const corner of document.querySelectorAll("main th:empty")) {
+    corner.replaceWith(document.createElement("td"));
+  }
   for (const item of document.querySelectorAll("li > input[type=checkbox]")) {
     item.setAttribute("aria-label", item.parentElement.textContent.trim());
   }
