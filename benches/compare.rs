@@ -28,7 +28,7 @@ use std::{
 use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use self::{
-    machine::{Side, pin},
+    machine::{Side, pin, unpin},
     server::Server,
     subjects::{ALL, Entry, Load},
 };
@@ -104,18 +104,24 @@ fn compare() -> Result<(), Failure> {
     if !pin(Side::Client) {
         eprintln!("compare: this system does not pin: client and server share its processors");
     }
+    unpin();
     let server = Server::start()?;
-    let quick = env::args().any(|arg| arg == "--quick");
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(if quick { 300 } else { 1500 }))
-        .configure_from_args();
+    let mut criterion = settings(env::args().any(|arg| arg == "--quick")).configure_from_args();
     for group in GROUPS {
         group.measure(&mut criterion, server.addr);
     }
     criterion.final_summary();
     Ok(())
+}
+
+/// How long criterion measures: minutes for all groups, of which a fifth is its own calculations.
+fn settings(quick: bool) -> Criterion {
+    let (milliseconds, resamples) = if quick { (300, 1_000) } else { (1_500, 20_000) };
+    Criterion::default()
+        .sample_size(20)
+        .nresamples(resamples)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(milliseconds))
 }
 
 impl Group {
@@ -146,12 +152,15 @@ impl Group {
 
 /// Starts a subject, which the filter of the command line has chosen, and measures it.
 fn measure(bencher: &mut Bencher<'_>, entry: &Entry, load: &Load) {
+    // Only here, since criterion's own threads may use the whole machine.
+    pin(Side::Client);
     let mut subject = succeeded(entry, entry.start(load));
     bencher.iter_custom(|iterations| {
         let begun = Instant::now();
         succeeded(entry, subject.run(iterations * load.callers as u64));
         begun.elapsed()
     });
+    unpin();
 }
 
 /// What came of a call.

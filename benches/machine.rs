@@ -14,27 +14,58 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Keeps this process, and every thread that it starts from now on, to its side's processors.
-/// Says whether the system did so: Linux only, and only with two processors or more.
-#[cfg(target_os = "linux")]
+/// Keeps this thread, and those that it starts from now on, to its side's processors. Says whether
+/// the system did so: Linux only, and only with two processors or more.
 pub(crate) fn pin(side: Side) -> bool {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-    let Ok(allowed) = sched_getaffinity(None) else { return false };
-    let mut all = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
-    let (Some(first), true) = (all.next(), allowed.count() > 1) else { return false };
-    let mut mine = CpuSet::new();
-    match side {
-        Side::Client => mine.set(first),
-        Side::Server => all.for_each(|cpu| mine.set(cpu)),
-    }
-    sched_setaffinity(None, &mine).is_ok()
+    system::pin(side)
 }
 
-/// Keeps this process to its side's processors: not on this system.
+/// Gives this thread, and those that it starts from now on, all processors again.
+pub(crate) fn unpin() {
+    system::unpin();
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::sync::LazyLock;
+
+    use rustix::{
+        io::Result,
+        thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+    };
+
+    use super::Side;
+
+    /// What this process may use, as it was started.
+    static ALL: LazyLock<Result<CpuSet>> = LazyLock::new(|| sched_getaffinity(None));
+
+    pub(super) fn pin(side: Side) -> bool {
+        let Ok(all) = &*ALL else { return false };
+        let mut each = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
+        let (Some(first), true) = (each.next(), all.count() > 1) else { return false };
+        let mut mine = CpuSet::new();
+        match side {
+            Side::Client => mine.set(first),
+            Side::Server => each.for_each(|cpu| mine.set(cpu)),
+        }
+        sched_setaffinity(None, &mine).is_ok()
+    }
+
+    pub(super) fn unpin() {
+        if let Ok(all) = &*ALL {
+            // What could be taken away can be given back.
+            let _ = sched_setaffinity(None, all);
+        }
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn pin(_: Side) -> bool {
-    false
+mod system {
+    pub(super) fn pin(_: super::Side) -> bool {
+        false
+    }
+
+    pub(super) fn unpin() {}
 }
 
 /// The machine, as the result's reader has to know it.
@@ -43,10 +74,17 @@ pub(crate) fn describe(pinned: bool) -> Value {
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "kernel": first_line("/proc/sys/kernel/osrelease"),
         "processor": processor(),
-        "processors": thread::available_parallelism().ok().map(usize::from),
+        "processors": processors(),
         "load": first_line("/proc/loadavg").and_then(|line| line.split(' ').next()?.parse::<f64>().ok()),
         "pinned": pinned,
     })
+}
+
+/// Those of the machine, whatever part of it this thread is kept to.
+fn processors() -> Option<usize> {
+    let info = fs::read_to_string("/proc/cpuinfo").ok();
+    let listed = info.map(|info| info.lines().filter(|l| l.starts_with("processor")).count());
+    listed.filter(|n| *n > 0).or_else(|| thread::available_parallelism().ok().map(usize::from))
 }
 
 fn processor() -> Option<String> {

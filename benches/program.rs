@@ -73,8 +73,9 @@ impl Part {
 
 /// Every subject in turn, again and again.
 fn in_turn(callers: usize, rounds: usize, each: Duration) -> Result<(), Failure> {
-    let pinned = pin(Side::Client);
+    // First the server, which has to find the processors that are not ours.
     let server = Server::start()?;
+    let pinned = pin(Side::Client);
     let load = Load::small(server.addr, callers);
     let mut all = Vec::new();
     for entry in ALL.iter().filter(|entry| (entry.fits)(&load)) {
