@@ -5,4 +5,5 @@
 mod book;
 mod doors;
 mod failures;
+mod sources;
 mod workspace;
