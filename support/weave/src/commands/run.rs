@@ -1,6 +1,6 @@
 //! Runs a command as a reader would: from the workspace's root, through the shell.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::mpsc;
@@ -16,7 +16,9 @@ use super::recording::Recording;
 /// # Errors
 /// A shell that cannot be started, or a command that does not end in time.
 pub fn run(root: &Path, command: &Command) -> io::Result<Recording> {
-    let background = command.with.as_deref().map(|with| start(root, with)).transpose()?;
+    let limit = Duration::from_secs(command.seconds);
+    let background =
+        command.with.as_deref().map(|with| started(root, with, limit)).transpose()?;
     let mut child = start(root, &format!("exec 2>&1\n{}", command.line))?;
     let output = child.stdout.take();
     let (sender, receiver) = mpsc::channel();
@@ -30,7 +32,7 @@ pub fn run(root: &Path, command: &Command) -> io::Result<Recording> {
         let _ = sender.send(());
         bytes
     });
-    let ended = receiver.recv_timeout(Duration::from_secs(command.seconds)).is_ok();
+    let ended = receiver.recv_timeout(limit).is_ok();
     if !ended {
         end(&mut child);
     }
@@ -46,6 +48,31 @@ pub fn run(root: &Path, command: &Command) -> io::Result<Recording> {
     let bytes = reader.join().unwrap_or_default();
     let output = clean(&String::from_utf8_lossy(&bytes), root);
     Ok(Recording { status: status.code().unwrap_or(-1), output })
+}
+
+/// Starts a command that runs meanwhile, and waits for its first line: a server that says where it
+/// serves can be asked.
+fn started(root: &Path, line: &str, limit: Duration) -> io::Result<Child> {
+    let mut child = start(root, line)?;
+    let output = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    // It reads on, so that the command is never held up by a full pipe, and ends with the command.
+    std::thread::spawn(move || {
+        for line in output.into_iter().flat_map(|o| BufReader::new(o).lines()) {
+            // After the first line nobody listens.
+            let _ = sender.send(line);
+        }
+    });
+    match receiver.recv_timeout(limit) {
+        Ok(Ok(_)) => Ok(child),
+        _ => {
+            end(&mut child);
+            child.wait()?;
+            let message =
+                format!("`{line}` ended, or printed nothing, before it could be used");
+            Err(io::Error::other(message))
+        }
+    }
 }
 
 fn start(root: &Path, line: &str) -> io::Result<Child> {
@@ -120,6 +147,23 @@ mod tests {
         let error =
             run(&std::env::temp_dir(), &command("sleep 1000 & sleep 1000", 0)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_command_waits_for_what_runs_meanwhile() {
+        let root = std::env::temp_dir();
+        let file = root.join(format!("weave-run-{}", std::process::id()));
+        let with = |line: &str| Command {
+            with: Some(line.to_owned()),
+            ..command(&format!("test -e '{}' && echo there", file.display()), 60)
+        };
+        let server = format!("sleep 0.2; : > '{}'; echo ready; sleep 1000", file.display());
+        let ran = run(&root, &with(&server)).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((ran.status, ran.output.as_str()), (0, "there\n"));
+        assert!(
+            run(&root, &with("exit 1")).unwrap_err().to_string().contains("before it could")
+        );
     }
 
     #[test]
