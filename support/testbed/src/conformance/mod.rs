@@ -173,6 +173,7 @@ macro_rules! conformance_list {
             a_close_is_noticed_while_the_connection_is_idle
             a_reset_is_noticed_while_the_connection_is_idle
             an_idle_connection_expires
+            an_idle_connection_expires_after_a_limit_that_ran_for_nothing
             the_servers_idle_timeout_is_honoured
             the_servers_number_of_uses_is_honoured
             more_idle_connections_than_the_limit_are_closed

@@ -193,6 +193,18 @@ pub fn an_idle_connection_expires<C: ApiClient>() {
     server.wait_closed(1);
 }
 
+/// A limit that runs out for nothing, since what it was set for is over, does not hide the next
+/// one on the same connection.
+pub fn an_idle_connection_expires_after_a_limit_that_ran_for_nothing<C: ApiClient>() {
+    let server = always(reply::ok("x"));
+    let config = Config::new()
+        .head_timeout(Duration::from_millis(700))
+        .idle_timeout(Duration::from_millis(1400));
+    let client = client::<C>(config);
+    expect(&client, get(&server.url("/")));
+    wait_closed(&client, CloseReason::IdleExpired, 1);
+}
+
 /// A shorter time that the server announces (`Keep-Alive: timeout`) is kept too: reusing the
 /// connection later would race its close.
 pub fn the_servers_idle_timeout_is_honoured<C: ApiClient>() {
