@@ -4,7 +4,7 @@
 //! - `status=N`: the exit status that it must have (0 if not said);
 //! - `output=none`: show no output; `output=exact`: a check fails if it prints anything else;
 //! - `head=N`: show the first N lines of the output;
-//! - `with="command"`: a command to be started before and ended after;
+//! - `with="command"`: a command to be started before, until it prints a line, and ended after;
 //! - `seconds=N`: how long a check lets it run (300 if not said).
 
 use super::{Chapter, Expanded, Weaver};
