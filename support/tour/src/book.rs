@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fs, io,
     path::{Component, Path, PathBuf},
+    process::Command,
     thread,
 };
 
@@ -13,12 +14,20 @@ use testbed::{Server, reply::respond, server::Options};
 const PAGES: &str = "book/book";
 
 /// Builds the book with every warning an error.
+///
+/// The tool runs as a process of its own, from a debug build: it compiles in a third of the time
+/// that an optimised one takes, and builds the book in seconds.
 pub(crate) fn build() -> Result<(), Box<dyn Error>> {
-    eprintln!("Building the book from the sources as they stand ...");
-    let report = weave::build(&root()?)?;
-    let (pages, links) = (report.pages, report.links);
-    println!("{pages} pages, {links} links followed: {}", report.index.display());
-    Ok(())
+    eprintln!(
+        "Building the book from the sources as they stand (its tool is compiled first) ..."
+    );
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut weave = Command::new(cargo);
+    weave.args(["run", "--quiet", "--locked", "--package", "weave", "--", "build"]);
+    match weave.current_dir(root()?).status()? {
+        status if status.success() => Ok(()),
+        _ => Err("the book was not built: see above".into()),
+    }
 }
 
 /// Serves the built book until the process is interrupted.
