@@ -16,6 +16,7 @@ use crate::{
     Server,
     dead_ends::{Blackhole, Refusing, blackhole_works},
     reply::ok,
+    run::block_on,
     server::{Options, has_ipv6},
 };
 
@@ -161,6 +162,8 @@ pub fn a_silent_address_gives_way_to_the_next<C: ApiClient>() {
     let client = client::<C>(Config::new().resolver(Fixed::new([OTHER_V4, V4])));
     expect(&client, get(&server.url_as("two.invalid", "/")));
     assert_eq!(client.stats().created, 1, "the loser is no connection");
+    // It resolves when the last socket is closed, and the loser's is one.
+    block_on(client.close());
 }
 
 /// RFC 8305 section 4: the families take turns, so a dead family is no obstacle.
