@@ -1,6 +1,6 @@
 //! `done-by`: what was deleted, and who does that work now.
 
-use std::fmt::Write;
+use std::rc::Rc;
 
 use super::{Chapter, Expanded, Failure, Weaver};
 use crate::directive::Directive;
@@ -21,26 +21,23 @@ pub fn table(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
     let entries = weaver.done_by().map_err(|_| Failure::Elsewhere)?;
     let within =
         |path: &str| part.is_empty() || path == part || path.starts_with(&format!("{part}::"));
-    let mut rows = String::new();
-    let mut count = 0;
+    let mut rows: Vec<Row<'_>> = Vec::new();
     for (source, n) in done_by::deleted(&weaver.tree, number).map_err(|e| e.to_string())? {
-        let item = &source.items[n];
-        let Some(entry) = done_by::entry_of(entries, number, &item.path) else { continue };
-        if !within(&item.path) {
+        let path = &source.items[n].path;
+        let Some(entry) = done_by::entry_of(entries, number, path) else { continue };
+        if !within(path) {
             continue;
         }
-        count += 1;
-        let name = link(weaver, chapter, &source, item.lines, &item.path);
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            rows,
-            "<tr><th scope=\"row\"><del>{name}</del></th><td>{}</td></tr>",
-            answer(weaver, chapter, entry)
-        );
+        match rows.iter_mut().find(|r| r.entry.line == entry.line) {
+            Some(row) => row.items += 1,
+            None => rows.push(Row { source, item: n, items: 1, entry }),
+        }
     }
-    if count == 0 {
+    if rows.is_empty() {
         return Err(format!("nothing of `{}` was deleted", directive.subject).into());
     }
+    let count = rows.iter().map(|r| r.items).sum();
+    let rows: String = rows.iter().map(|row| row.html(weaver, chapter)).collect();
     Ok(format!(
         "<div class=\"w-done-by w-table\">\n<table>\n<thead><tr>\
          <th scope=\"col\">{} deleted</th><th scope=\"col\">now done by</th></tr></thead>\n\
@@ -49,11 +46,45 @@ pub fn table(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
     ))
 }
 
+/// An entry, with the first of the deleted items that it speaks for.
+struct Row<'a> {
+    source: Rc<Source>,
+    item: usize,
+    /// How many it speaks for: a type's entry covers its members.
+    items: usize,
+    entry: &'a Entry,
+}
+
+impl Row<'_> {
+    fn html(&self, weaver: &Weaver, chapter: Chapter<'_>) -> String {
+        let item = &self.source.items[self.item];
+        let name = link(weaver, chapter, &self.source, item.lines, &item.path);
+        let more = match self.items - 1 {
+            0 => String::new(),
+            n => format!(" and {n} more of it"),
+        };
+        format!(
+            "<tr><th scope=\"row\"><del>{name}</del>{more}</th><td>{}</td></tr>\n",
+            answer(weaver, chapter, self.entry)
+        )
+    }
+}
+
 fn answer(weaver: &Weaver, chapter: Chapter<'_>, entry: &Entry) -> String {
     let mut parts: Vec<String> =
         entry.by.iter().map(|doer| one(weaver, chapter, doer)).collect();
-    parts.extend(entry.note.as_deref().map(escape));
+    parts.extend(entry.note.as_deref().map(with_code));
     parts.join("<br>")
+}
+
+/// A note, with what stands between backticks as code.
+fn with_code(note: &str) -> String {
+    let mut out = String::new();
+    for (n, part) in note.split('`').enumerate() {
+        let part = escape(part);
+        out.push_str(&if n % 2 == 1 { format!("<code>{part}</code>") } else { part });
+    }
+    out
 }
 
 fn one(weaver: &Weaver, chapter: Chapter<'_>, doer: &Doer) -> String {

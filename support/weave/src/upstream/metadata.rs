@@ -13,6 +13,8 @@ use super::package::Package;
 pub struct Metadata {
     packages: BTreeMap<String, Package>,
     links: BTreeMap<String, Vec<String>>,
+    /// Who asks for whom itself, be it for tests and examples only.
+    asks: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -85,15 +87,18 @@ impl Metadata {
         let members = answer.workspace_members;
         let packages =
             answer.packages.into_iter().map(|p| (p.id.clone(), package(p, &members))).collect();
-        let links = answer
-            .resolve
-            .nodes
+        let nodes = answer.resolve.nodes;
+        let asks = nodes
+            .iter()
+            .map(|node| (node.id.clone(), node.deps.iter().map(|d| d.pkg.clone()).collect()))
+            .collect();
+        let links = nodes
             .into_iter()
             .map(|node| {
                 (node.id, node.deps.into_iter().filter(is_linked).map(|d| d.pkg).collect())
             })
             .collect();
-        Ok(Self { packages, links })
+        Ok(Self { packages, links, asks })
     }
 
     /// The versions of a package that the lock file names for this platform.
@@ -102,16 +107,31 @@ impl Metadata {
         named.map(|p| p.version.as_str()).collect()
     }
 
+    /// What a member's manifest asks for, for its tests and examples too.
+    ///
+    /// # Errors
+    /// A name that is no member's.
+    pub fn direct(&self, member: &str) -> Result<Vec<&Package>, String> {
+        let asked = self.asks.get(self.member(member)?).into_iter().flatten();
+        Ok(asked.filter_map(|id| self.packages.get(id)).collect())
+    }
+
+    fn member(&self, name: &str) -> Result<&String, String> {
+        let is_it = |(_, p): &(&String, &Package)| p.is_member && p.name == name;
+        let (id, _) = self
+            .packages
+            .iter()
+            .find(is_it)
+            .ok_or_else(|| format!("no package `{name}` in the workspace"))?;
+        Ok(id)
+    }
+
     /// Everything that a member links, at any depth.
     ///
     /// # Errors
     /// A name that is no member's.
     pub fn dependencies(&self, member: &str) -> Result<Vec<Package>, String> {
-        let (id, _) = self
-            .packages
-            .iter()
-            .find(|(_, p)| p.is_member && p.name == member)
-            .ok_or_else(|| format!("no package `{member}` in the workspace"))?;
+        let id = self.member(member)?;
         let mut seen = BTreeSet::new();
         let mut open = vec![id];
         while let Some(next) = open.pop() {

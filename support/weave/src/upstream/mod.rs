@@ -57,13 +57,17 @@ impl Upstream {
         self.metadata()?.dependencies(member)
     }
 
-    /// The locked version of a package, or of that which a member links.
+    /// The locked version of a package, or of that which a member asks for or links.
     ///
     /// # Errors
     /// A package that is not there, or is there in several versions.
     pub fn version(&self, name: &str, of: Option<&str>) -> Result<String, String> {
         if let Some(member) = of {
-            return Ok(self.package(member, name)?.version);
+            let direct = self.metadata()?.direct(member)?;
+            return match direct.iter().find(|p| p.name == name) {
+                Some(package) => Ok(package.version.clone()),
+                None => Ok(self.package(member, name)?.version),
+            };
         }
         match self.metadata()?.versions(name).as_slice() {
             [one] => Ok((*one).to_owned()),
