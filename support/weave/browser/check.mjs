@@ -116,7 +116,7 @@ async function look(name, theme, width) {
 async function use() {
   const { page, where, context } = await open("index.html", "light", 1280);
   await page.keyboard.press("s");
-  await page.locator("#mdbook-searchbar").fill("readiness");
+  await page.locator("#mdbook-searchbar").pressSequentially("readiness");
   await page.locator("#mdbook-searchresults li").first().waitFor({ timeout: 20_000 })
     .catch(() => report(where, "search finds nothing for `readiness`"));
   await page.keyboard.press("Escape");
