@@ -5,7 +5,7 @@ use client_core::{Body, ErrorKind, Outgoing};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, join, repeat, sink},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -15,9 +15,12 @@ use super::*;
 /// A pipe this small makes every write of the tests a partial one.
 const PIPE: usize = 32;
 
+/// How an exchange ended: the reason to close, whether to send again, and the connection.
+type Ended<T> = JoinHandle<(Option<CloseReason>, bool, Connection<T>)>;
+
 /// An exchange under way, its caller's side, and the peer's side of the pipe.
 struct Scene {
-    end: JoinHandle<(Option<CloseReason>, bool, Connection<DuplexStream>)>,
+    end: Ended<DuplexStream>,
     caller: oneshot::Receiver<Result<Response<Body>, Error>>,
     peer: DuplexStream,
 }
@@ -29,11 +32,20 @@ fn start(config: Config, body: &'static str) -> Scene {
 }
 
 fn start_on(
-    mut connection: Connection<DuplexStream>,
+    connection: Connection<DuplexStream>,
     peer: DuplexStream,
     config: Config,
     body: &'static str,
 ) -> Scene {
+    let (end, caller) = exchange(connection, config, body);
+    Scene { end, caller, peer }
+}
+
+fn exchange<T: Transport>(
+    mut connection: Connection<T>,
+    config: Config,
+    body: &'static str,
+) -> (Ended<T>, oneshot::Receiver<Result<Response<Body>, Error>>) {
     let (reply, caller) = oneshot::channel();
     let request = Request::put("http://h/").body(Full::from(body)).unwrap();
     let deadline = config.total_timeout.map(after);
@@ -45,7 +57,7 @@ fn start_on(
         end.tell(job);
         (close, retry, connection)
     });
-    Scene { end, caller, peer }
+    (end, caller)
 }
 
 impl Scene {
@@ -151,19 +163,25 @@ async fn the_bodys_limit_rests_while_the_window_is_full() {
 
 #[tokio::test(start_paused = true)]
 async fn the_total_limit_holds_against_a_stream_that_never_pauses() {
+    const MOST_READS: usize = 1000;
+    // A smaller one would fill, and so make a pause.
+    const WINDOW: usize = 16 * 1024 * 1024;
     let limit = Duration::from_secs(5);
-    let mut scene = start(Config::new().total_timeout(limit), "!");
-    scene.request("!").await;
-    scene.send("HTTP/1.1 200 OK\r\n\r\n").await;
-    let response = (&mut scene.caller).await.unwrap().unwrap();
-    let mut peer = scene.peer;
-    tokio::spawn(async move {
-        while peer.write_all(b"on and on and on").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let config = Config::new().total_timeout(limit).body_window(WINDOW);
+    // Unlike a pipe it has something for every read, and the reader is never sent to wait.
+    let endless = b"HTTP/1.1 200 OK\r\n\r\n".chain(repeat(b'!'));
+    let connection = Connection::new(join(endless, sink()), 1, Arc::new(config.clone()));
+    let (end, caller) = exchange(connection, config, "");
+    let mut body = caller.await.unwrap().unwrap().into_body();
+    tokio::time::advance(2 * limit).await;
+    for _ in 0..MOST_READS {
+        if let Err(error) = body.frame().await.unwrap() {
+            assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total));
+            return;
         }
-    });
-    let error = text(response).await.unwrap_err();
-    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total));
+    }
+    end.abort();
+    panic!("the limit was never heard");
 }
 
 #[tokio::test(start_paused = true)]
