@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod book;
 mod run;
 mod serve;
@@ -23,6 +24,7 @@ Usage: cargo run --release [-- PART]
 Parts (without one: run, then book --serve if this is a terminal):
   run              lets the three clients talk to a server on the loopback
   book [--serve]   builds the book; serves it on the loopback
+  bench [--quick]  measures them beside hyper-util, reqwest and what no client can go below
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
 
 Options:
@@ -35,6 +37,7 @@ enum Part {
     All,
     Run,
     Book { serve: bool },
+    Bench { quick: bool },
     Serve { port: u16 },
 }
 
@@ -71,12 +74,17 @@ fn parse() -> Result<Part, lexopt::Error> {
             Short('h') | Long("help") => return Ok(Part::Help),
             Value(name) if name == "run" => part = Part::Run,
             Value(name) if name == "book" => part = Part::Book { serve: false },
+            Value(name) if name == "bench" => part = Part::Bench { quick: false },
             Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
             Value(name) => {
                 return Err(
                     format!("expected run, book or serve, found {}", name.display()).into()
                 );
             }
+            Long("quick") => match &mut part {
+                Part::Bench { quick } => *quick = true,
+                _ => return Err("--quick goes with bench".into()),
+            },
             Long("port") => match &mut part {
                 Part::Serve { port } => *port = args.value()?.parse()?,
                 _ => return Err("--port goes with serve".into()),
@@ -102,6 +110,7 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
                 book::serve()?;
             }
         }
+        Part::Bench { quick } => bench::compare(quick)?,
         Part::Serve { port } => serve::until_interrupted(port)?,
     }
     Ok(())
