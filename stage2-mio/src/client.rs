@@ -25,7 +25,7 @@ use crate::{
     call,
     event_loop::EventLoop,
     shared::{Answer, Call, EndGuard, Job, Message, Shared},
-    timer::Armed,
+    timer::{Armed, after},
 };
 
 /// A pooled HTTP/1.1 client on an event loop of its own.
@@ -200,7 +200,7 @@ impl ResponseFuture {
         if self.shared.is_closing() {
             return Err(Error::ShutDown);
         }
-        let deadline = self.config.total_timeout.map(|total| Instant::now() + total);
+        let deadline = self.config.total_timeout.map(|total| after(Instant::now(), total));
         let (call, reply) = call::channel();
         let job =
             Job { request, reply, ticket: 0, deadline, attempts: 1, timer: Armed::default() };

@@ -28,6 +28,7 @@ use crate::{
     framing::Readiness,
     pool::Ticket,
     slab::Key,
+    timer::after,
     transport::is_connected,
 };
 
@@ -160,7 +161,7 @@ impl EventLoop {
         let key = self.insert(Owner::Chain(Chain {
             link: Link::first(&target, &*self.resolver, self.now),
             waker: self.shared.waker(self.entries.vacant_key()),
-            until: self.now + self.config.connect_timeout,
+            until: after(self.now, self.config.connect_timeout),
             attempts: Vec::new(),
             origin,
             ticket,

@@ -36,7 +36,7 @@ use crate::{
     framing::{Framing, Input, Readiness},
     pool::Ticket,
     shared::{Job, Reply},
-    timer::Armed,
+    timer::{Armed, after},
     transport::Transport,
 };
 
@@ -163,7 +163,7 @@ impl<T: Transport> Connection<T> {
         Connection {
             transport,
             framing: Framing::new(number, told, Limits::from(config)),
-            state: State::Idle { until: now + config.idle_timeout },
+            state: State::Idle { until: after(now, config.idle_timeout) },
             number,
             reused: false,
             uses_left: None,
@@ -264,7 +264,7 @@ impl<T: Transport> Connection<T> {
     /// Ends the exchange: the one place that decides what becomes of the connection, and what its
     /// caller is told.
     fn end(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Next {
-        let idle = State::Idle { until: turn.now + turn.config.idle_timeout };
+        let idle = State::Idle { until: after(turn.now, turn.config.idle_timeout) };
         let State::Busy(exchange) = mem::replace(&mut self.state, idle) else {
             return Next::Wait;
         };
@@ -293,8 +293,9 @@ impl<T: Transport> Connection<T> {
             return Err(CloseReason::PeerAsked);
         }
         let limit = turn.config.idle_timeout;
-        self.state =
-            State::Idle { until: turn.now + told.timeout.map_or(limit, |t| t.min(limit)) };
+        self.state = State::Idle {
+            until: after(turn.now, told.timeout.map_or(limit, |t| t.min(limit))),
+        };
         self.framing.rest();
         self.probe(turn)
     }
@@ -345,7 +346,7 @@ impl Exchange {
         if framing.written() == self.request.len()
             && let Phase::Head { until, .. } = &mut self.phase
         {
-            *until = Some(turn.now + turn.config.head_timeout);
+            *until = Some(after(turn.now, turn.config.head_timeout));
         }
     }
 
@@ -379,7 +380,7 @@ impl Exchange {
         match room {
             Poll::Pending => *until = None,
             Poll::Ready(_) if until.is_none() => {
-                *until = Some(turn.now + turn.config.body_idle_timeout);
+                *until = Some(after(turn.now, turn.config.body_idle_timeout));
             }
             Poll::Ready(_) => {}
         }
@@ -446,7 +447,7 @@ impl Exchange {
         self.open(turn);
         if let Phase::Body { sender, until } = &mut self.phase {
             sender.push(piece);
-            *until = Some(turn.now + turn.config.body_idle_timeout);
+            *until = Some(after(turn.now, turn.config.body_idle_timeout));
         }
     }
 
@@ -467,7 +468,7 @@ impl Exchange {
         sender.push(first);
         io_model!(wake, request = self.ticket, why = "head");
         reply.answer(Ok(response(head, body)));
-        let until = Some(turn.now + turn.config.body_idle_timeout);
+        let until = Some(after(turn.now, turn.config.body_idle_timeout));
         self.phase = Phase::Body { sender, until };
     }
 

@@ -7,11 +7,20 @@
 //!   for all the requests in between;
 //! - time comes in as an argument.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use client_core::io_model;
 
 use crate::{pool::Ticket, slab::Key};
+
+/// The time `wait` after `now`. One beyond what the clock can say is as good as never.
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(wait).unwrap_or(now + NEVER)
+}
 
 /// Which deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -250,6 +250,7 @@ macro_rules! conformance_list {
             waiting_for_a_connection_counts
             a_deadline_acts_though_nobody_polls
             after_a_timeout_the_next_call_gets_a_new_connection
+            endless_limits_are_no_limits
             a_deadline_does_not_outlive_its_call
             a_body_that_has_come_is_not_late
         }

@@ -235,3 +235,22 @@ pub fn a_body_that_has_come_is_not_late<C: ApiClient>() {
     let body = block_on(response.into_body().collect()).expect("a whole body");
     assert_eq!(body.to_bytes(), "in time");
 }
+
+/// Limits longer than the clock can say are as good as none, and no arithmetic of ours overflows.
+pub fn endless_limits_are_no_limits<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::chunked(&["x"], &[]))?;
+        }
+        Ok(())
+    });
+    let endless = Config::new()
+        .idle_timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX)
+        .head_timeout(Duration::MAX)
+        .body_idle_timeout(Duration::MAX)
+        .total_timeout(Duration::MAX);
+    let client = client::<C>(endless);
+    expect(&client, get(&server.url("/")));
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
