@@ -23,8 +23,8 @@ Usage: cargo run --release [-- PART]
 
 Parts (without one: run, then book --serve if this is a terminal):
   run              lets the three clients talk to a server on the loopback
-  book [--serve]   builds the book; serves it on the loopback
   bench [--quick]  measures them beside hyper-util, reqwest and what no client can go below
+  book [--serve]   builds the book; serves it on the loopback
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
 
 Options:
@@ -77,9 +77,11 @@ fn parse() -> Result<Part, lexopt::Error> {
             Value(name) if name == "bench" => part = Part::Bench { quick: false },
             Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
             Value(name) => {
-                return Err(
-                    format!("expected run, book or serve, found {}", name.display()).into()
-                );
+                return Err(format!(
+                    "expected run, bench, book or serve, found {}",
+                    name.display()
+                )
+                .into());
             }
             Long("quick") => match &mut part {
                 Part::Bench { quick } => *quick = true,

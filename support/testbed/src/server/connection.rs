@@ -377,9 +377,10 @@ impl Connection {
     pub(super) fn finish(&mut self, end: End) {
         let Some(socket) = self.socket.take() else { return };
         let end = self.end.take().unwrap_or(end);
+        // Counted before the peer can know: it may connect again at once, and has one open then.
+        self.shared.ended(self.index, end);
         self.shared.forget(self.index);
         drop(socket);
-        self.shared.ended(self.index, end);
     }
 
     /// How the connection ended, when its script is over.
