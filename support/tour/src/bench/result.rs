@@ -172,9 +172,10 @@ fn compared(subjects: &Value) -> Result<Vec<Rate>, Failure> {
     Ok(subjects.iter().map(rate).collect())
 }
 
-fn counters(
-    programs: &Programs,
-) -> Result<Vec<(String, BTreeMap<&'static str, f64>)>, Failure> {
+/// A subject's name, and each of its counters per call.
+type Counts = (String, BTreeMap<&'static str, f64>);
+
+fn counters(programs: &Programs) -> Result<Vec<Counts>, Failure> {
     let heap = programs.allocations()?;
     let heap = heap["subjects"].as_array().ok_or("expected subjects")?;
     let subjects: Vec<String> =
