@@ -155,11 +155,13 @@ fn a_refused_connection_leaves_nothing_behind() {
 
 #[test]
 fn a_runtime_without_io_ends_every_call_and_hangs_none() {
-    let runtime = Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let client = Client::new(Config::new()).unwrap();
-        let error = fetch(&client, "http://127.0.0.1:1/").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ShutDown);
-        client.close().await;
+    run::bounded("a_runtime_without_io_ends_every_call_and_hangs_none", || {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let client = Client::new(Config::new()).unwrap();
+            let error = fetch(&client, "http://127.0.0.1:1/").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ShutDown);
+            client.close().await;
+        });
     });
 }
