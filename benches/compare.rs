@@ -15,6 +15,7 @@
 
 mod machine;
 mod program;
+mod replay;
 mod server;
 mod subjects;
 

@@ -9,6 +9,7 @@
 
 #[expect(dead_code, reason = "the counters need one of the two sides")]
 mod machine;
+mod replay;
 mod server;
 #[expect(dead_code, reason = "the counters ask for small answers only")]
 mod subjects;

@@ -1,5 +1,5 @@
-//! The server: the testbed's API in a process of its own, so that neither its work nor its memory
-//! counts as the client's.
+//! The server: the testbed's answers (`replay`) from a process of its own, so that neither its work
+//! nor its memory counts as the client's.
 //!
 //! A benchmark's program starts itself a second time as the server. That process ends when its
 //! standard input does, which is when the first one ends, however it ends.
@@ -8,7 +8,9 @@ use std::{
     env,
     io::{self, BufRead, BufReader, Read, Write},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use testbed::{api, server::Options};
@@ -16,6 +18,7 @@ use testbed::{api, server::Options};
 use crate::{
     Failure,
     machine::{Side, pin},
+    replay::Replay,
 };
 
 /// The argument that makes a benchmark's program the server.
@@ -62,9 +65,21 @@ impl Drop for Server {
 /// The system's.
 pub(crate) fn serve() -> Result<(), Failure> {
     pin(Side::Server);
-    let server = api::start_with(Options::new().unrecorded())?;
-    println!("{}", server.addr());
+    let (listens, address) = mpsc::channel();
+    // A loop belongs to its thread; this one waits for the end.
+    thread::spawn(move || {
+        let failed = run(&listens);
+        eprintln!("server: {failed:?}");
+        process::exit(1);
+    });
+    println!("{}", address.recv()?);
     io::stdout().flush()?;
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+fn run(listens: &mpsc::Sender<SocketAddr>) -> Result<(), Failure> {
+    let replay = Replay::new(api::start_with(Options::new().unrecorded())?)?;
+    listens.send(replay.addr()?)?;
+    replay.run()
 }

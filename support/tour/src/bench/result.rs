@@ -53,6 +53,8 @@ pub(super) struct Standing {
     pub(super) wanted: f64,
     /// `None` if it could not be measured here.
     pub(super) found: Option<f64>,
+    /// Whether what was found can be quoted.
+    pub(super) fit: bool,
 }
 
 impl Quartiles {
@@ -97,25 +99,29 @@ impl Comparison {
         for target in &targets {
             let figures = target["figures"].as_object().into_iter().flatten();
             standings.extend(figures.filter_map(|(subject, wanted)| {
+                let (found, fit) = self.figure(target["counter"].as_str()?, subject).unzip();
                 Some(Standing {
                     label: target["label"].as_str()?.to_owned(),
                     subject: subject.clone(),
                     at_least: target["at_least"].as_bool()?,
                     wanted: wanted.as_f64()?,
-                    found: self.figure(target["counter"].as_str()?, subject),
+                    found,
+                    fit: fit.unwrap_or(false),
                 })
             }));
         }
         Ok(standings)
     }
 
-    fn figure(&self, counter: &str, subject: &str) -> Option<f64> {
+    /// A subject's figure, and whether it can be quoted: what is counted always can.
+    fn figure(&self, counter: &str, subject: &str) -> Option<(f64, bool)> {
         if let Some(callers) = counter.strip_prefix("ratio_") {
             let rates = self.rates.get(&callers.parse().ok()?)?;
-            return Some(rates.iter().find(|rate| rate.subject == subject)?.ratio.median);
+            let ratio = rates.iter().find(|rate| rate.subject == subject)?.ratio;
+            return Some((ratio.median, ratio.is_fit()));
         }
         let (_, counts) = self.counters.iter().find(|(name, _)| name == subject)?;
-        counts.get(counter).copied()
+        Some((*counts.get(counter)?, true))
     }
 
     /// The same as data.

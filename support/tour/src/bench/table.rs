@@ -80,6 +80,7 @@ fn standing(standing: &Standing) -> String {
     let digits = if standing.wanted < 20.0 { 2 } else { 0 };
     let found = standing.found.map(|found| format!("{found:.digits$}"));
     let verdict = match standing.is_met() {
+        Some(_) if !standing.fit => "unfit to quote",
         Some(true) => "reached",
         Some(false) => "not reached",
         None => "not measured here",
