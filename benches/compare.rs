@@ -4,10 +4,11 @@
 //! floors; its number is how many callers there are at once. Criterion's report has a plot for each
 //! group, under `criterion/` in cargo's target folder.
 //!
-//! Its rules: the server is a process of its own, and both sides have their own processors where
-//! the system allows it (`machine`); every subject has the same server, limits and paths, is
-//! warm, and has each of its answers verified (`subjects`); for each number of callers the
-//! subjects take turns right after one another, so that a mood of the machine meets all of them.
+//! Its rules: the server is a process of its own, and where the system allows it both sides have
+//! their own processors (`machine`): the server all but one, a client, with every thread that it
+//! makes, that one; every subject has the same server, limits and paths, is warm, and has each of its
+//! answers verified (`subjects`); for each number of callers the subjects take turns right after
+//! one another, so that a mood of the machine meets all of them.
 //!
 //! The same program is the server, and what the counters run (`program`).
 

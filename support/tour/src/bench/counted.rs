@@ -1,8 +1,8 @@
 //! What tools count from outside: system calls (`strace`) and user instructions (`valgrind`).
 //!
 //! Both are the difference of two runs of different length, so that starting costs nothing.
-//! strace stops a thread at each call: where loop and callers are threads of their own, they then
-//! meet less often with more than one answer to hand over, and more wakes are counted than happen.
+//! Where loop and callers are threads of their own on one processor, the system switches to the caller
+//! at the first answer of a turn, and back: two calls for each answer, with strace and without it.
 
 use std::{
     env, fs,

@@ -1,6 +1,6 @@
 //! What came out, as data.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
 use serde_json::{Map, Value, json};
 
@@ -87,8 +87,9 @@ impl Comparison {
             machine = rounds["machine"].take();
         }
         let counters = counters(programs)?;
+        let begun = SystemTime::now();
         programs.criterion(effort.quick)?;
-        let groups = estimates(&programs.target.join("criterion"))?;
+        let groups = estimates(&programs.target.join("criterion"), begun)?;
         Ok(Comparison { quick: effort.quick, machine, rates, counters, groups })
     }
 
@@ -203,15 +204,18 @@ fn counters(programs: &Programs) -> Result<Vec<Counts>, Failure> {
     Ok(counters)
 }
 
-/// Criterion's estimates: `GROUP/SUBJECT/CALLERS/new/{benchmark,estimates}.json`.
-fn estimates(folder: &Path) -> Result<Vec<Value>, Failure> {
+/// Criterion's estimates: `GROUP/SUBJECT/CALLERS/new/{benchmark,estimates}.json`. Older ones are of
+/// other runs.
+fn estimates(folder: &Path, since: SystemTime) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.is_dir() && path.file_name().is_some_and(|name| name == "new") {
-                found.push(estimate(&path)?);
+                if fs::metadata(path.join("estimates.json"))?.modified()? >= since {
+                    found.push(estimate(&path)?);
+                }
             } else if path.is_dir() {
                 folders.push(path);
             }
