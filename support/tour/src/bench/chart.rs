@@ -8,7 +8,7 @@ const WIDTH: f64 = 720.0;
 const ROW: f64 = 28.0;
 /// Where bars begin: the names stand before it.
 const LEFT: f64 = 240.0;
-/// What the number after the longest bar takes.
+/// What the column of numbers takes.
 const RIGHT: f64 = 70.0;
 
 /// The rates of this number of callers against the peer, the longer the better.
@@ -31,7 +31,7 @@ pub(super) fn of(comparison: &Comparison, callers: usize) -> Result<String, Fail
             "<text x=\"{:.1}\" y=\"{text:.1}\" text-anchor=\"end\">{}</text>\n\
              <rect x=\"{LEFT}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" opacity=\"0.35\"/>\n\
              <path d=\"M{:.1} {middle:.1}H{:.1}\" stroke=\"currentColor\" stroke-width=\"2\"/>\n\
-             <text x=\"{:.1}\" y=\"{text:.1}\">{:.2}</text>",
+             <text x=\"{WIDTH}\" y=\"{text:.1}\" text-anchor=\"end\">{:.2}</text>",
             LEFT - 8.0,
             rate.subject,
             top + 5.0,
@@ -39,7 +39,6 @@ pub(super) fn of(comparison: &Comparison, callers: usize) -> Result<String, Fail
             ROW - 10.0,
             x(ratio.low),
             x(ratio.high),
-            x(ratio.high.max(ratio.median)) + 8.0,
             ratio.median,
         )?;
     }
