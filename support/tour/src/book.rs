@@ -15,8 +15,8 @@ const PAGES: &str = "book/book";
 
 /// Builds the book with every warning an error.
 ///
-/// The tool runs as a process of its own, from a debug build: it compiles in a third of the time
-/// that an optimised one takes, and builds the book in seconds.
+/// The tool runs as a process of its own, from a debug build, so that an optimised build of the
+/// tour need not compile mdBook.
 pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     eprintln!(
         "Building the book from the sources as they stand (its tool is compiled first) ..."
