@@ -64,6 +64,14 @@ impl Job {
         matches!(&self.answer, Answer::Awaited(reply) if reply.is_closed())
     }
 
+    /// Ready when the caller has given up before anything was delivered.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.answer {
+            Answer::Awaited(reply) => reply.poll_closed(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Whether another piece of the response may be read: `Pending` while the caller's window is
     /// full.
     ///

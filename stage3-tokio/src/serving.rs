@@ -11,7 +11,10 @@
 use std::future::poll_fn;
 
 use client_core::{CloseReason, Error, TimeoutPhase};
-use tokio::{pin, select, time::sleep_until};
+use tokio::{
+    pin, select,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     connect::connect,
@@ -38,23 +41,28 @@ pub(crate) async fn run(mut slot: Slot) {
     }
 }
 
-/// Connects. A request that is sent again may come to its limit meanwhile; the connecting goes on,
-/// unless the client is closed and nobody waits for it.
+/// Connects. A request that is sent again may come to its limit meanwhile, or its caller may go; the
+/// connecting goes on, unless the client is closed and nobody waits for it.
 async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream, Error> {
     let connecting = connect(slot.origin(), slot.config());
     pin!(connecting);
-    if let Some(deadline) = again.as_ref().and_then(|job| job.deadline) {
+    if let Some(job) = again {
+        // Without a limit that branch is off, and its time never looked at.
+        let (limited, limit) =
+            (job.deadline.is_some(), job.deadline.unwrap_or_else(Instant::now));
         select! {
             result = &mut connecting => return result,
-            () = sleep_until(deadline) => {}
+            () = poll_fn(|cx| job.poll_gone(cx)) => {}
+            () = sleep_until(limit), if limited => {}
         }
-        if let Some(job) = again.take() {
-            job.fail(timed_out(TimeoutPhase::Total, slot.config()));
-        }
+    }
+    if let Some(job) = again.take() {
+        // A caller that has gone does not hear it.
+        job.fail(timed_out(TimeoutPhase::Total, slot.config()));
     }
     select! {
         result = &mut connecting => result,
-        () = slot.needless(), if again.is_none() => Err(Error::ShutDown),
+        () = slot.needless() => Err(Error::ShutDown),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The end of a client: in order, and without leaving anybody waiting.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use client_core::{ApiClient, CloseReason, Config, ErrorKind};
+use client_core::{ApiClient, CloseReason, Config, ErrorKind, Name, Resolve, Resolving};
 use http_body_util::BodyExt;
 
 use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
@@ -98,6 +101,39 @@ pub fn close_ends_a_connect_that_nobody_waits_for<C: ApiClient>() {
     eventually("a chain", || client.stats().connecting == 1);
     drop(call);
     eventually("no waiter", || client.stats().waiting == 0);
+    block_on(client.close());
+    assert_eq!(client.stats().connecting, 0);
+}
+
+/// The same for a request that is being sent again, whose caller goes while it connects.
+pub fn close_ends_a_reconnect_that_nobody_waits_for<C: ApiClient>() {
+    /// Answers once, and never again.
+    #[derive(Default)]
+    struct Once(AtomicBool);
+    impl Resolve for Once {
+        fn resolve(&self, _: Name) -> Resolving {
+            if self.0.swap(true, Ordering::Relaxed) {
+                return Box::pin(std::future::pending());
+            }
+            Box::pin(async { Ok(vec![[127, 0, 0, 1].into()]) })
+        }
+    }
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send(reply::ok("x"))?;
+        conn.request()?;
+        conn.reset()
+    });
+    let config = Config::new().connect_timeout(Duration::from_secs(3600));
+    let client = client::<C>(config.resolver(Once::default()));
+    let url = server.url_as("once.invalid", "/");
+    expect(&client, get(&url));
+    let mut call = Box::pin(client.request(get(&url)));
+    begin(&mut call);
+    eventually("a second attempt", || {
+        client.stats().retried == 1 && client.stats().connecting == 1
+    });
+    drop(call);
     block_on(client.close());
     assert_eq!(client.stats().connecting, 0);
 }

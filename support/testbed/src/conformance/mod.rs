@@ -285,6 +285,7 @@ macro_rules! conformance_list {
             a_call_that_is_polled_after_close_is_refused
             close_lets_a_connect_finish
             close_ends_a_connect_that_nobody_waits_for
+            close_ends_a_reconnect_that_nobody_waits_for
             close_lets_a_body_finish
         }
         $crate::conformance_group! { $client, executors:
