@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Error, Resolve};
+use crate::{Error, Resolve, Tls};
 
 /// The settings of a client. Every field has a setter of its name:
 ///
@@ -48,6 +48,8 @@ pub struct Config {
     pub tcp_nodelay: bool,
     /// Where addresses come from; `None` is the system's resolver. Default `None`.
     pub resolver: Option<Arc<dyn Resolve>>,
+    /// Whom to trust, and who to be. Default: the system's roots, no certificate of our own.
+    pub tls: Tls,
     /// Which runtime stage 3 runs on; stages 1 and 2 have none to choose. Default
     /// [`RuntimeChoice::Auto`].
     pub runtime: RuntimeChoice,
@@ -84,6 +86,7 @@ impl Default for Config {
             body_window: 64 * 1024,
             tcp_nodelay: true,
             resolver: None,
+            tls: Tls::new(),
             runtime: RuntimeChoice::Auto,
         }
     }
@@ -124,6 +127,7 @@ impl Config {
         max_body: impl Into<Option<u64>>,
         body_window: usize,
         tcp_nodelay: bool,
+        tls: Tls,
         runtime: RuntimeChoice,
     }
 

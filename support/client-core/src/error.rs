@@ -34,7 +34,8 @@ pub enum Error {
         attempts: Arc<[AttemptError]>,
     },
 
-    /// The TLS handshake failed, or the peer broke the protocol later.
+    /// The TLS handshake failed, or the peer broke the protocol later, or there is no usable root
+    /// or certificate.
     #[error("TLS: {message}")]
     Tls {
         /// What was expected.
@@ -172,9 +173,30 @@ impl Error {
         Error::Protocol(message.into())
     }
 
-    /// An [`Error::ClosedEarly`] whose cause is an error of the socket.
+    /// A stream failed: an [`Error::Tls`] if it was TLS that did, else an [`Error::ClosedEarly`]
+    /// whose cause is the socket's error. An end without TLS's own (RFC 8446 section 6.1) is the
+    /// latter, of kind `UnexpectedEof`.
     pub fn broken(expected: &'static str, source: io::Error) -> Self {
-        Error::ClosedEarly { expected, source: Some(Arc::new(source)) }
+        match tls_of(&source) {
+            Some(error) => Error::tls(error),
+            None => Error::ClosedEarly { expected, source: Some(Arc::new(source)) },
+        }
+    }
+
+    /// An [`Error::Tls`]: the handshake failed, whatever ended it.
+    pub fn handshake(source: io::Error) -> Self {
+        match tls_of(&source) {
+            Some(error) => Error::tls(error),
+            None => Error::Tls {
+                message: "the connection ended in mid-handshake".into(),
+                source: Some(Arc::new(source)),
+            },
+        }
+    }
+
+    /// An [`Error::Tls`] with what rustls said.
+    pub fn tls(source: rustls::Error) -> Self {
+        Error::Tls { message: source.to_string().into(), source: Some(Arc::new(source)) }
     }
 
     /// An [`Error::Io`]: the system refused what the client was doing.
@@ -241,6 +263,11 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What rustls said, if it is inside an error of a stream.
+fn tls_of(error: &io::Error) -> Option<rustls::Error> {
+    error.get_ref()?.downcast_ref().cloned()
 }
 
 fn list(attempts: &[AttemptError]) -> String {

@@ -8,6 +8,7 @@
 //! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
 //! - [`Origin`], [`Resolve`], [`interleave`], [`may_retry`], [`entitlement`]: rules that are pure
 //!   functions;
+//! - [`Tls`]: whom to trust, and who to be;
 //! - [`io_model!`]: the fixed vocabulary of the recordings;
 //! - [`ApiClient`]: the contract as a trait, so that tests and tools can be generic.
 //!
@@ -28,6 +29,7 @@ mod policy;
 mod record;
 mod resolve;
 mod stats;
+pub mod tls;
 
 pub use addresses::{ATTEMPT_DELAY, interleave};
 pub use body::Body;
@@ -40,6 +42,7 @@ pub use outgoing::Outgoing;
 pub use policy::{Attempt, entitlement, may_retry};
 pub use resolve::{Name, Resolve, Resolving};
 pub use stats::{CloseReason, Exchange, PoolStats};
+pub use tls::{Identity, Roots, Tls};
 
 /// The crates that the macros of this one name, wherever they are expanded.
 #[doc(hidden)]
