@@ -339,6 +339,7 @@ impl Attempt {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let mut contest = self.contest.borrow_mut();
+        io_model!(ready, request = contest.ticket, events = ?events);
         let Some(socket) = &contest.entrants[self.number].socket else {
             return end(&self.bell);
         };

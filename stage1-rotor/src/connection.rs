@@ -316,11 +316,15 @@ impl<T: Transport> Connection<T> {
                     io_model!(frame, connection = self.number, why = "head");
                     early = Some((head, Bytes::new()));
                 }
-                Ok(Some(Event::Data(piece))) => match (&mut early, &mut running.caller) {
-                    (Some((_, first)), _) => append(first, piece),
-                    (None, Caller::Reading(sender)) => sender.push(piece),
-                    (None, Caller::Waiting(_)) => {}
-                },
+                Ok(Some(Event::Data(piece))) => {
+                    let bytes = piece.len();
+                    io_model!(frame, connection = self.number, bytes, why = "data");
+                    match (&mut early, &mut running.caller) {
+                        (Some((_, first)), _) => append(first, piece),
+                        (None, Caller::Reading(sender)) => sender.push(piece),
+                        (None, Caller::Waiting(_)) => {}
+                    }
+                }
                 Ok(Some(Event::End(trailers))) => {
                     io_model!(frame, connection = self.number, why = "end");
                     return Some(self.finish(early, trailers));

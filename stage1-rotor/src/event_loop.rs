@@ -181,6 +181,7 @@ pub(crate) fn end(bell: &Bell) -> Reply {
 /// Starts the loop's thread, and waits until it stands.
 pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
     let (started, start) = mpsc::sync_channel(1);
+    io_model!(spawn, why = "event loop");
     thread::Builder::new()
         .name("stage1-rotor".into())
         .spawn(move || run(Arc::new(config), &started))?;

@@ -86,7 +86,6 @@ impl Chain {
                     return Next::Lost(Error::resolve(self.target.host(), error));
                 }
                 Poll::Ready(Ok(addresses)) => {
-                    io_model!(resolve, request = self.ticket, why = "answered");
                     self.link = Link::Race(Race::new(addresses, self.target.port(), now));
                 }
             }
@@ -124,7 +123,7 @@ impl Link {
         match name.as_address() {
             Some(address) => Link::Race(Race::new(vec![address], target.port(), now)),
             None => {
-                io_model!(resolve, name = name.as_str(), why = "asked");
+                io_model!(resolve, name = name.as_str());
                 Link::Resolve(ask(resolver, name))
             }
         }
@@ -185,7 +184,7 @@ impl EventLoop {
 
     /// Opens a socket for the race.
     fn attempt(&mut self, key: Key, address: SocketAddr) {
-        io_model!(connect, address = %address, why = "begun");
+        io_model!(connect, address = %address);
         let attempt = self.open(key, address);
         let now = self.now;
         let Some(chain) = self.chain(key) else { return };
@@ -232,7 +231,6 @@ impl EventLoop {
         }
         let number = self.next_number;
         self.next_number += 1;
-        io_model!(connect, request = chain.ticket, connection = number, why = "made");
         let waker = self.shared.waker(winner);
         let (config, now, origin) = (&self.config, self.now, chain.origin);
         self.entries.replace(winner, |entry| {

@@ -168,6 +168,7 @@ impl<T: Transport> Connection<T> {
     ///
     /// None: a connection whose exchange was dropped half-way must be dropped too.
     pub(crate) async fn exchange(&mut self, job: &mut Job) -> End {
+        io_model!(checkout, request = job.number, connection = self.number);
         job.exchange = Exchange {
             connection: self.number,
             reused: self.is_used(),
@@ -247,7 +248,10 @@ impl<T: Transport> Connection<T> {
                     io_model!(frame, request = job.number, why = "head");
                     job.head(head);
                 }
-                Event::Data(piece) => job.data(piece),
+                Event::Data(piece) => {
+                    io_model!(frame, request = job.number, bytes = piece.len(), why = "data");
+                    job.data(piece);
+                }
                 Event::End(trailers) => {
                     io_model!(frame, request = job.number, why = "end");
                     return Ok(Some(trailers));

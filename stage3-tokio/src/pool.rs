@@ -91,9 +91,8 @@ impl Pool {
         // A runtime of our own must not end between the decision and the task that it asks for.
         let _running = self.tasks.token();
         let (waiter, then) = self.state().checkout(job)?;
-        match waiter {
-            Some(waiter) => io_model!(wait, request = waiter.ticket),
-            None => io_model!(checkout, why = "idle connection"),
+        if let Some(waiter) = waiter {
+            io_model!(wait, request = waiter.ticket);
         }
         self.perform(then);
         Ok(waiter)
@@ -218,12 +217,9 @@ impl Slot {
     /// The connection could serve another exchange. `used`: it has served one before.
     pub(crate) fn checkin(&mut self, used: bool) -> Checkin {
         let checkin = self.pool.take(|state| state.checkin(&self.chain, used));
-        let why = match &checkin {
-            Checkin::Serve(_) => "a waiter",
-            Checkin::Idle(_) => "idle",
-            Checkin::Close(reason) => reason.as_str(),
-        };
-        io_model!(checkin, connection = self.connection, why = why);
+        if let Checkin::Idle(_) = checkin {
+            io_model!(checkin, connection = self.connection, why = "idle");
+        }
         checkin
     }
 

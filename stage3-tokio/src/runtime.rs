@@ -7,7 +7,7 @@
 
 use std::thread;
 
-use client_core::{Error, RuntimeChoice};
+use client_core::{Error, RuntimeChoice, io_model};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,7 @@ fn start(tasks: TaskTracker) -> Result<Handle, Error> {
         .build()
         .map_err(|error| Error::io("building a runtime", error))?;
     let handle = runtime.handle().clone();
+    io_model!(spawn, why = "runtime");
     thread::Builder::new()
         .name("stage3-tokio".into())
         .spawn(move || {

@@ -61,6 +61,15 @@ static QUOTES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     (0..quotes::ALL.len()).map(|id| reply::respond(200, &[JSON], quotes::json(id))).collect()
 });
 
+/// The response to `GET /quotes/N`, for a server that has its own mind about when to send it.
+///
+/// # Panics
+///
+/// If there is no such quotation; there is a seventh.
+pub fn quote(id: usize) -> &'static [u8] {
+    &QUOTES[id]
+}
+
 /// Starts the API on a port that the system chooses, of `127.0.0.1`, and of `[::1]` where the machine
 /// has it.
 ///
