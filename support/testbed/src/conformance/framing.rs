@@ -200,6 +200,72 @@ pub fn a_content_coding_is_left_to_the_caller<C: ApiClient>() {
     );
 }
 
+/// RFC 9110 section 5.5: bytes beyond ASCII are opaque, and pass.
+pub fn field_values_beyond_ascii_pass_as_bytes<C: ApiClient>() {
+    let server = always(b"HTTP/1.1 200 \xe9t\xe9\r\nX-A: caf\xe9\r\nContent-Length: 0\r\n\r\n");
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!(got.headers["x-a"].as_bytes(), b"caf\xe9");
+}
+
+/// RFC 9110 section 15: a status of an unknown code is one of its class, up to 599; what is beyond
+/// is passed on.
+pub fn unknown_statuses_are_passed_on<C: ApiClient>() {
+    for status in [299, 499, 599, 600, 999] {
+        let server = always(reply::respond(status, &[], "x"));
+        let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+        assert_eq!((got.status.as_u16(), &got.body[..]), (status, &b"x"[..]));
+    }
+}
+
+/// RFC 9112 section 6.3 knows no more statuses without a body: a 205 is framed like others.
+pub fn a_205_is_framed_like_others<C: ApiClient>() {
+    let server = always(reply::respond(205, &[], "x"));
+    let client = client::<C>(Config::new());
+    assert_eq!(expect(&client, get(&server.url("/"))).body, "x");
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9112 section 6.3, item 1, for a body that would be chunked: it is not there.
+pub fn a_chunked_response_to_head_has_no_body<C: ApiClient>() {
+    let server = always(reply::head(200, &[("transfer-encoding", "chunked")]));
+    let client = client::<C>(Config::new());
+    for reused in [false, true] {
+        let got = expect(&client, send("HEAD", &server.url("/"), ""));
+        assert_eq!((got.body.len(), got.exchange.reused), (0, reused));
+    }
+}
+
+/// RFC 9112 section 6.3, item 1: without any length too, so that the connection stays.
+pub fn a_response_to_head_needs_no_length<C: ApiClient>() {
+    let server = always(reply::head(200, &[]));
+    let client = client::<C>(Config::new());
+    expect(&client, send("HEAD", &server.url("/"), ""));
+    assert!(expect(&client, send("HEAD", &server.url("/"), "")).exchange.reused);
+}
+
+/// RFC 9110 section 8.6: leading zeros are digits (llhttp, Go and hyper agree).
+pub fn a_length_may_have_leading_zeros<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\r\nContent-Length: 0002\r\n\r\nok");
+    let client = client::<C>(Config::new());
+    assert_eq!(expect(&client, get(&server.url("/"))).body, "ok");
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9110 section 6.5.1: framing is no matter of trailers; a length there is a field.
+pub fn a_length_in_the_trailers_changes_nothing<C: ApiClient>() {
+    let server = always(reply::chunked(&["hello"], &[("content-length", "1")]));
+    let client = client::<C>(Config::new());
+    assert_eq!(expect(&client, get(&server.url("/"))).body, "hello");
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
+/// RFC 9110 section 5.1: names have no case.
+pub fn field_names_have_no_case<C: ApiClient>() {
+    let server = always("HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh: 2\r\nX-a: b\r\n\r\nok");
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!((&got.body[..], &got.headers["x-a"]), (&b"ok"[..], &"b".parse().unwrap()));
+}
+
 /// `http_body::Body::size_hint`: exact where the head says it, open where it does not.
 pub fn a_body_says_how_long_it_is<C: ApiClient>() {
     let server = Server::start(|conn| {

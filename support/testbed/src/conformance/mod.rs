@@ -13,6 +13,7 @@ pub mod cancel;
 pub mod close;
 pub mod connect;
 pub mod executors;
+pub mod faults;
 pub mod framing;
 pub mod limits;
 pub mod malformed;
@@ -116,6 +117,14 @@ macro_rules! conformance_list {
             a_content_coding_is_left_to_the_caller
             a_body_says_how_long_it_is
             a_body_that_is_shorter_than_its_length_is_an_error
+            field_values_beyond_ascii_pass_as_bytes
+            unknown_statuses_are_passed_on
+            a_205_is_framed_like_others
+            a_chunked_response_to_head_has_no_body
+            a_response_to_head_needs_no_length
+            a_length_may_have_leading_zeros
+            a_length_in_the_trailers_changes_nothing
+            field_names_have_no_case
         }
         $crate::conformance_group! { $client, malformed:
             another_protocol_is_refused
@@ -163,6 +172,22 @@ macro_rules! conformance_list {
             chunk_extensions_have_a_largest_size_in_all
             trailers_have_a_largest_number
         }
+        $crate::conformance_group! { $client, faults:
+            a_close_delimited_body_ends_wherever_the_connection_does
+            a_response_may_come_byte_by_byte
+            a_body_may_come_in_very_small_chunks
+            a_reset_instead_of_a_response_is_an_error
+            a_reset_in_the_middle_is_an_error_after_what_came
+            a_reset_does_not_end_a_close_delimited_body
+            a_server_that_ends_its_side_at_once_is_an_error
+            a_half_close_behind_a_response_ends_the_connection
+            a_response_without_a_request_is_nobodys
+            garbage_after_the_last_chunk_ends_the_connection
+            a_body_where_none_may_be_ends_the_connection
+            informational_responses_alone_are_no_response
+            an_informational_response_forbids_a_second_attempt
+            a_reset_of_one_connection_leaves_the_others_alone
+        }
         $crate::conformance_group! { $client, reuse:
             a_connection_serves_the_next_request
             calls_in_a_row_need_one_connection
@@ -184,6 +209,12 @@ macro_rules! conformance_list {
             a_close_right_after_a_response_fails_no_call
             an_error_status_keeps_the_connection
             bytes_after_a_response_reach_no_waiter
+            close_wins_over_keep_alive
+            close_is_honoured_without_a_body
+            what_only_looks_like_close_is_ignored
+            a_malformed_keep_alive_is_ignored
+            an_endless_keep_alive_is_kept
+            an_idle_timeout_of_nothing_keeps_no_connection
         }
         $crate::conformance_group! { $client, retry:
             an_idempotent_request_is_sent_again

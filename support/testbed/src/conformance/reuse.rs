@@ -86,6 +86,70 @@ pub fn a_close_right_after_a_response_fails_no_call<C: ApiClient>() {
     assert_eq!((got.exchange.attempts, got.exchange.reused), (1, false));
 }
 
+/// RFC 9112 section 9.6 wins over `keep-alive`, whatever their order (curl's test 1512 and others).
+pub fn close_wins_over_keep_alive<C: ApiClient>() {
+    for option in ["keep-alive, close", "close, keep-alive"] {
+        let server = always(reply::respond(200, &[("connection", option)], "x"));
+        let client = client::<C>(Config::new());
+        expect(&client, get(&server.url("/")));
+        assert_eq!(client.stats().closed(CloseReason::PeerAsked), 1, "{option}");
+    }
+}
+
+/// RFC 9112 section 9.6, for responses that have no body.
+pub fn close_is_honoured_without_a_body<C: ApiClient>() {
+    for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304)] {
+        let server = always(reply::head(status, &[("connection", "close")]));
+        let client = client::<C>(Config::new());
+        expect(&client, super::send(method, &server.url("/"), ""));
+        let stats = client.stats();
+        assert_eq!((stats.open, stats.closed(CloseReason::PeerAsked)), (0, 1), "{status}");
+    }
+}
+
+/// RFC 9110 section 7.6.1: an option is a whole token, and other fields have none.
+pub fn what_only_looks_like_close_is_ignored<C: ApiClient>() {
+    for (name, value) in
+        [("connection", "closed"), ("connection", "x-close"), ("proxy-connection", "close")]
+    {
+        let server = always(reply::respond(200, &[(name, value)], "x"));
+        let client = client::<C>(Config::new());
+        expect(&client, get(&server.url("/")));
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{name}: {value}");
+    }
+}
+
+/// A `Keep-Alive` that nobody can understand says nothing (undici parses it by a regular
+/// expression for this reason).
+pub fn a_malformed_keep_alive_is_ignored<C: ApiClient>() {
+    for value in
+        ["", "timeout", "timeout=", "timeout=soon", "max=-1", "=5", ";;,", "timeout=\u{ff}"]
+    {
+        let server = always(reply::respond(200, &[("keep-alive", value)], "x"));
+        let client = client::<C>(Config::new());
+        expect(&client, get(&server.url("/")));
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{value}");
+    }
+}
+
+/// A number beyond every clock is no limit, and no overflow.
+pub fn an_endless_keep_alive_is_kept<C: ApiClient>() {
+    for value in ["timeout=18446744073709551615", "max=18446744073709551615", "timeout=1e9"] {
+        let server = always(reply::respond(200, &[("keep-alive", value)], "x"));
+        let client = client::<C>(Config::new());
+        expect(&client, get(&server.url("/")));
+        assert!(expect(&client, get(&server.url("/"))).exchange.reused, "{value}");
+    }
+}
+
+/// A server that will keep the connection for no time at all is taken at its word.
+pub fn an_idle_timeout_of_nothing_keeps_no_connection<C: ApiClient>() {
+    let server = always(reply::respond(200, &[("keep-alive", "timeout=0")], "x"));
+    let client = client::<C>(Config::new());
+    expect(&client, get(&server.url("/")));
+    eventually("the connection to be closed", || client.stats().open == 0);
+}
+
 /// RFC 9110 section 15: a status of failure is a response like others.
 pub fn an_error_status_keeps_the_connection<C: ApiClient>() {
     for status in [404, 429, 500, 503] {
