@@ -308,6 +308,20 @@ fn response() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+#[test]
+fn what_fits_under_a_limit_comes_before_the_error_however_it_was_cut() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186A1\r\n";
+    for head in ["HTTP/1.1 200 OK\r\n\r\n", chunked] {
+        let input = format!("{head}{}", "x".repeat(100_001));
+        for size in [1, 1000, input.len()] {
+            let told =
+                decode(&Method::GET, &input.as_bytes().chunks(size).collect::<Vec<_>>(), true);
+            assert_eq!(told.body.len(), 100_000);
+            assert_eq!(told.error.map(|(kind, _)| kind), Some(ErrorKind::TooLarge));
+        }
+    }
+}
+
 fn cut<'a>(input: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
     at.extend([0, input.len()]);

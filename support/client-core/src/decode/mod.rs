@@ -116,6 +116,8 @@ enum State {
     },
     Chunked(Chunked),
     UntilClose,
+    /// The limit of the body lies behind what was delivered, and more has come.
+    Exceeded(Error),
     Done,
 }
 
@@ -156,6 +158,7 @@ impl Decoder {
                 None => Ok(None),
                 Some(piece) => self.count(piece),
             },
+            State::Exceeded(error) => Err(error.clone()),
             State::Done => Ok(None),
         }
     }
@@ -178,6 +181,7 @@ impl Decoder {
             State::Head { .. } => "expected the rest of the response's head",
             State::Exact { .. } => "expected the rest of the body, as content-length says",
             State::Chunked(_) => "expected the rest of the chunked body",
+            State::Exceeded(ref error) => return Err(error.clone()),
         };
         Err(Error::ClosedEarly { expected, source: None })
     }
@@ -240,9 +244,19 @@ impl Decoder {
         Ok(())
     }
 
-    fn count(&mut self, piece: Bytes) -> Result<Option<Event>, Error> {
+    /// Counts a piece whose body announced no length. What fits under the limit is delivered before
+    /// the error, so that this too does not depend on how the input was cut.
+    fn count(&mut self, mut piece: Bytes) -> Result<Option<Event>, Error> {
+        let before = self.received;
         self.received += piece.len() as u64;
-        self.check_body(self.received)?;
+        if let Err(error) = self.check_body(self.received) {
+            let fits = self.limits.body.map_or(0, |limit| limit - before);
+            piece.truncate(usize::try_from(fits).unwrap_or(usize::MAX));
+            if piece.is_empty() {
+                return Err(error);
+            }
+            self.state = State::Exceeded(error);
+        }
         Ok(Some(Event::Data(piece)))
     }
 
