@@ -21,12 +21,23 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     eprintln!(
         "Building the book from the sources as they stand (its tool is compiled first) ..."
     );
+    weave("build", "the book was not built: see above")
+}
+
+/// Prints the ledger, and how to read it.
+pub(crate) fn ledger() -> Result<(), Box<dyn Error>> {
+    eprintln!("Counting the sources as they stand (the book's tool is compiled first) ...");
+    weave("ledger", "the ledger does not fit the sources: see above")
+}
+
+/// Runs one of the tool's commands.
+fn weave(command: &str, failed: &'static str) -> Result<(), Box<dyn Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut weave = Command::new(cargo);
-    weave.args(["run", "--quiet", "--locked", "--package", "weave", "--", "build"]);
+    weave.args(["run", "--quiet", "--locked", "--package", "weave", "--", command]);
     match weave.current_dir(root()?).status()? {
         status if status.success() => Ok(()),
-        _ => Err("the book was not built: see above".into()),
+        _ => Err(failed.into()),
     }
 }
 
@@ -75,7 +86,7 @@ fn kind(path: &Path) -> &'static str {
 }
 
 /// The workspace: the folder here or above that has the book.
-fn root() -> Result<PathBuf, String> {
+pub(crate) fn root() -> Result<PathBuf, String> {
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     let found = here.ancestors().find(|folder| folder.join("book/book.toml").exists());
     found.map(Path::to_owned).ok_or_else(|| {

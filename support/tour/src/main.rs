@@ -9,6 +9,7 @@ mod bench;
 mod book;
 mod run;
 mod serve;
+mod trace;
 
 use std::{
     error::Error,
@@ -23,7 +24,12 @@ Usage: cargo run --release [-- PART]
 
 Parts (without one: run, then book --serve if this is a terminal):
   run              lets the three clients talk to a server on the loopback
+  trace            records what each I/O model does in the same exchanges, side by side
+    --stage N        of one stage only
+    --write          keeps the recordings, where the book finds them
+    --check          compares them with those that are kept
   bench [--quick]  measures them beside hyper-util, reqwest and what no client can go below
+  ledger           counts the lines of each stage by what they are for
   book [--serve]   builds the book; serves it on the loopback
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
 
@@ -38,6 +44,8 @@ enum Part {
     Run,
     Book { serve: bool },
     Bench { quick: bool },
+    Trace(trace::Mode),
+    Ledger,
     Serve { port: u16 },
 }
 
@@ -75,13 +83,14 @@ fn parse() -> Result<Part, lexopt::Error> {
             Value(name) if name == "run" => part = Part::Run,
             Value(name) if name == "book" => part = Part::Book { serve: false },
             Value(name) if name == "bench" => part = Part::Bench { quick: false },
+            Value(name) if name == "trace" => {
+                part = Part::Trace(trace::Mode::Show { stage: None });
+            }
+            Value(name) if name == "ledger" => part = Part::Ledger,
             Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
             Value(name) => {
-                return Err(format!(
-                    "expected run, bench, book or serve, found {}",
-                    name.display()
-                )
-                .into());
+                let parts = "run, trace, bench, ledger, book or serve";
+                return Err(format!("expected {parts}, found {}", name.display()).into());
             }
             Long("quick") => match &mut part {
                 Part::Bench { quick } => *quick = true,
@@ -95,10 +104,31 @@ fn parse() -> Result<Part, lexopt::Error> {
                 Part::Book { serve } => *serve = true,
                 _ => return Err("--serve goes with book".into()),
             },
+            Long(option @ ("stage" | "write" | "check")) => {
+                let option = option.to_owned();
+                let Part::Trace(mode @ trace::Mode::Show { stage: None }) = &mut part else {
+                    return Err(format!("--{option} goes alone with trace").into());
+                };
+                *mode = match option.as_str() {
+                    "stage" => trace::Mode::Show { stage: Some(stage(args.value()?)?) },
+                    "write" => trace::Mode::Write,
+                    _ => trace::Mode::Check,
+                };
+            }
             other => return Err(other.unexpected()),
         }
     }
     Ok(part)
+}
+
+/// The number of a stage.
+fn stage(value: std::ffi::OsString) -> Result<usize, lexopt::Error> {
+    match value.to_str() {
+        Some("1") => Ok(1),
+        Some("2") => Ok(2),
+        Some("3") => Ok(3),
+        _ => Err(format!("expected --stage 1, 2 or 3, found {}", value.display()).into()),
+    }
 }
 
 fn go(part: Part) -> Result<(), Box<dyn Error>> {
@@ -113,6 +143,8 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
             }
         }
         Part::Bench { quick } => bench::compare(quick)?,
+        Part::Trace(mode) => trace::all(mode)?,
+        Part::Ledger => book::ledger()?,
         Part::Serve { port } => serve::until_interrupted(port)?,
     }
     Ok(())
