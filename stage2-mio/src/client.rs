@@ -24,6 +24,7 @@ use tower_service::Service;
 use crate::{
     call,
     event_loop::EventLoop,
+    parts::Parts,
     shared::{Answer, Call, EndGuard, Job, Message, Shared},
     timer::{Armed, after},
 };
@@ -77,7 +78,16 @@ impl Client {
     /// [`Error::InvalidRequest`] for limits with which no request could be answered, [`Error::Io`]
     /// if the system refuses the event queue or the thread.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let (client, event_loop) = Client::with_loop(config)?;
+        Client::with_parts(config, Parts::new())
+    }
+
+    /// Makes a client of which the user has replaced parts, and starts its loop.
+    ///
+    /// # Errors
+    ///
+    /// [`Client::new`]'s.
+    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
+        let (client, event_loop) = Client::with_loop(config, parts)?;
         let guard = EndGuard(event_loop.shared());
         io_model!(spawn, why = "event loop");
         thread::Builder::new()
@@ -92,10 +102,10 @@ impl Client {
     }
 
     /// A client and its loop, which somebody has to run.
-    pub(crate) fn with_loop(config: Config) -> Result<(Self, EventLoop), Error> {
+    pub(crate) fn with_loop(config: Config, parts: Parts) -> Result<(Self, EventLoop), Error> {
         config.check()?;
         let config = Arc::new(config);
-        let event_loop = EventLoop::new(config.clone())
+        let event_loop = EventLoop::new(config.clone(), parts)
             .map_err(|error| Error::io("making the event loop", error))?;
         let shared = event_loop.shared();
         Ok((Client { handle: Arc::new(Handle { shared, config }) }, event_loop))
@@ -194,12 +204,10 @@ impl ResponseFuture {
     /// Checks the request and gives it to the loop.
     fn accept(&self, request: Request<Full<Bytes>>) -> Result<Call, Error> {
         let request = Outgoing::new(request)?;
-        if request.origin.scheme() == client_core::Scheme::Https {
-            return Err(Error::invalid("https is not supported yet: expected http"));
-        }
         if self.shared.is_closing() {
             return Err(Error::ShutDown);
         }
+        self.shared.security.check(&request.origin)?;
         let deadline = self.config.total_timeout.map(|total| after(Instant::now(), total));
         let (call, reply) = call::channel();
         let job =

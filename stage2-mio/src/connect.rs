@@ -1,23 +1,33 @@
-//! The chain that makes a connection: name, addresses, race, TCP.
+//! The chain that makes a connection: name, addresses, race, TCP, TLS.
+//!
+//! ```text
+//!   Resolve ────▶ Race ────▶ Handshake ────▶ a connection
+//!                  │ a user's Dial ▲ │            ▲
+//!                  │ ──────────────┘ └─ https: TLS
+//! ```
 //!
 //! Its rules:
 //! - a name that is an address already asks no resolver;
 //! - addresses are raced (RFC 8305): the next one is tried when the last one has had
 //!   [`ATTEMPT_DELAY`] for itself, or has failed;
 //! - one deadline spans the whole chain;
-//! - the socket that wins keeps its token, and the losers are closed before its first byte;
-//! - a resolver is foreign code: its panic fails one request, not the loop.
+//! - the race ends with TCP. The socket that wins keeps its token, and the losers are closed before
+//!   its first byte;
+//! - a socket that shakes hands is asked to go on at whatever event: what it waits for is its own
+//!   affair, until it can serve;
+//! - a resolver and other parts of the user's are foreign code: their panic fails one request, not
+//!   the loop.
 
 use std::{
-    io,
+    convert::Infallible,
+    io, mem,
     net::{IpAddr, SocketAddr},
-    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Name, Origin, Resolve, Resolving, TimeoutPhase,
+    ATTEMPT_DELAY, AttemptError, Error, Name, Origin, Resolve, Resolving, Scheme, TimeoutPhase,
     interleave, io_model,
 };
 use mio::net::TcpStream;
@@ -26,10 +36,11 @@ use crate::{
     connection::Connection,
     event_loop::{EventLoop, Owner, Pooled},
     framing::Readiness,
+    parts::{Dial, guard},
     pool::Ticket,
     slab::Key,
     timer::after,
-    transport::is_connected,
+    transport::{Stream, Transport},
 };
 
 /// A connection that is being made.
@@ -38,7 +49,7 @@ pub(crate) struct Chain {
     pub(crate) origin: Key,
     /// The waiter for which it is made.
     pub(crate) ticket: Ticket,
-    /// The sockets that race.
+    /// The sockets that race, or the one that shakes hands.
     pub(crate) attempts: Vec<Key>,
     target: Origin,
     /// When it has to be made.
@@ -52,13 +63,26 @@ pub(crate) struct Chain {
 enum Link {
     Resolve(Resolving),
     Race(Race),
+    Handshake,
 }
 
-/// A socket that takes part in a race.
+/// A socket that is on its way to serve.
 pub(crate) struct Attempt {
-    pub(crate) chain: Key,
-    pub(crate) address: SocketAddr,
-    pub(crate) stream: TcpStream,
+    chain: Key,
+    stream: Stream,
+    step: Step,
+    /// What the loop was told about it. What of this the handshake has used up is not known.
+    pub(crate) told: Readiness,
+}
+
+/// What a socket's handshake is about.
+#[derive(Clone, Copy)]
+enum Step {
+    /// TCP, in a race for this address.
+    Tcp(SocketAddr),
+    /// Whatever a user's stream needs.
+    Dial,
+    Tls,
 }
 
 /// What a chain needs next.
@@ -112,7 +136,7 @@ impl Chain {
     pub(crate) fn deadline(&self) -> Instant {
         match &self.link {
             Link::Race(race) => race.due().map_or(self.until, |due| due.min(self.until)),
-            Link::Resolve(_) => self.until,
+            Link::Resolve(_) | Link::Handshake => self.until,
         }
     }
 }
@@ -132,23 +156,19 @@ impl Link {
 
 /// Asks a resolver, which may panic.
 fn ask(resolver: &dyn Resolve, name: Name) -> Resolving {
-    catch_unwind(AssertUnwindSafe(|| resolver.resolve(name)))
-        .unwrap_or_else(|_| Box::pin(std::future::ready(Err(panicked()))))
+    guard(|| resolver.resolve(name))
+        .unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
 }
 
 /// Polls its future, which may panic. No address at all is an error.
 fn poll(lookup: &mut Resolving, cx: &mut Context<'_>) -> Poll<io::Result<Vec<IpAddr>>> {
-    let answer = catch_unwind(AssertUnwindSafe(|| lookup.as_mut().poll(cx)));
-    answer.unwrap_or_else(|_| Poll::Ready(Err(panicked()))).map(|answer| match answer {
+    let answer = guard(|| lookup.as_mut().poll(cx));
+    answer.unwrap_or_else(|error| Poll::Ready(Err(error))).map(|answer| match answer {
         Ok(addresses) if addresses.is_empty() => {
             Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
         }
         other => other,
     })
-}
-
-fn panicked() -> io::Error {
-    io::Error::other("the resolver panicked")
 }
 
 // ===== impl EventLoop: one chain, from a name to a connection =====
@@ -158,7 +178,10 @@ impl EventLoop {
     pub(crate) fn connect(&mut self, origin: Key, ticket: Ticket) {
         let Some(target) = self.pool.origin_of(origin).cloned() else { return };
         let key = self.insert(Owner::Chain(Chain {
-            link: Link::first(&target, &*self.resolver, self.now),
+            link: match self.dial {
+                Some(_) => Link::Handshake,
+                None => Link::first(&target, &*self.resolver, self.now),
+            },
             waker: self.shared.waker(self.entries.vacant_key()),
             until: after(self.now, self.config.connect_timeout),
             attempts: Vec::new(),
@@ -166,7 +189,10 @@ impl EventLoop {
             ticket,
             target,
         }));
-        self.go_on(key);
+        match self.dial.clone() {
+            Some(dial) => self.dial(key, &*dial),
+            None => self.go_on(key),
+        }
     }
 
     /// Goes as far as the chain can go now.
@@ -185,64 +211,135 @@ impl EventLoop {
     /// Opens a socket for the race.
     fn attempt(&mut self, key: Key, address: SocketAddr) {
         io_model!(connect, address = %address);
-        let attempt = self.open(key, address);
-        let now = self.now;
-        let Some(chain) = self.chain(key) else { return };
-        match attempt {
-            Ok(attempt) => chain.attempts.push(attempt),
-            Err(error) => chain.failed(address, error, now),
-        }
-    }
-
-    fn open(&mut self, chain: Key, address: SocketAddr) -> io::Result<Key> {
-        let mut stream = TcpStream::connect(address)?;
-        self.watch(self.entries.vacant_key(), &mut stream)?;
-        Ok(self.insert(Owner::Attempt(Attempt { chain, address, stream })))
-    }
-
-    /// A socket of a race has news.
-    pub(crate) fn attempted(&mut self, key: Key, told: Readiness) {
-        let Some(Owner::Attempt(attempt)) = self.entries.get(key).map(|entry| &entry.owner)
-        else {
-            return;
-        };
-        let (chain, address) = (attempt.chain, attempt.address);
-        match is_connected(&attempt.stream) {
-            Ok(false) => {}
-            Ok(true) => self.won(key, chain, told),
-            Err(error) => {
-                let now = self.now;
-                self.close_attempt(key);
-                if let Some(chain) = self.chain(chain) {
-                    chain.attempts.retain(|attempt| *attempt != key);
-                    chain.failed(address, error, now);
-                }
-                self.go_on(chain);
+        let begun = TcpStream::connect(address)
+            .and_then(|stream| self.open(key, Stream::Tcp(stream), Step::Tcp(address)));
+        if let Err(error) = begun {
+            let now = self.now;
+            if let Some(chain) = self.chain(key) {
+                chain.failed(address, error, now);
             }
         }
     }
 
-    /// The race is over. The socket that won becomes a connection under the key that it has, and
-    /// serves the waiter for which it was made.
-    fn won(&mut self, winner: Key, chain: Key, told: Readiness) {
-        let Some(Owner::Chain(chain)) = self.remove(chain) else { return };
-        for loser in chain.attempts.into_iter().filter(|attempt| *attempt != winner) {
-            self.close_attempt(loser);
+    /// Lets the user's part open a stream.
+    fn dial(&mut self, key: Key, dial: &dyn Dial) {
+        let Some(target) = self.chain(key).map(|chain| chain.target.clone()) else { return };
+        io_model!(connect, why = "dial");
+        let begun = guard(|| dial.dial(&target))
+            .flatten()
+            .and_then(|stream| self.open(key, Stream::Other(stream), Step::Dial));
+        match begun {
+            Ok(attempt) => {
+                self.arm(key);
+                self.shake_hands(attempt);
+            }
+            Err(error) => self.lost(key, Step::Dial.error(error)),
         }
+    }
+
+    fn open(&mut self, chain: Key, mut stream: Stream, step: Step) -> io::Result<Key> {
+        self.watch(self.entries.vacant_key(), &mut stream)?;
+        let told = Readiness::default();
+        let key = self.insert(Owner::Attempt(Attempt { chain, stream, step, told }));
+        if let Some(chain) = self.chain(chain) {
+            chain.attempts.push(key);
+        }
+        Ok(key)
+    }
+
+    /// Lets a socket go on with its handshake, and does what comes of it.
+    pub(crate) fn shake_hands(&mut self, key: Key) {
+        let Some(Owner::Attempt(attempt)) =
+            self.entries.get_mut(key).map(|entry| &mut entry.owner)
+        else {
+            return;
+        };
+        let (chain, step) = (attempt.chain, attempt.step);
+        match (attempt.stream.handshake(), step) {
+            (Ok(()), Step::Tcp(_)) => self.won(key, chain),
+            (Ok(()), Step::Dial) => self.secure(key, chain),
+            (Ok(()), Step::Tls) => self.connected(key, chain),
+            (Err(error), _) => match (error.kind(), step) {
+                (io::ErrorKind::WouldBlock, _) => {}
+                (io::ErrorKind::Interrupted, _) => self.shake_hands(key),
+                (_, Step::Tcp(address)) => self.lost_race(key, chain, address, error),
+                (_, Step::Dial | Step::Tls) => self.lost(chain, step.error(error)),
+            },
+        }
+    }
+
+    /// A socket could not be connected. Others may be.
+    fn lost_race(&mut self, key: Key, chain: Key, address: SocketAddr, error: io::Error) {
+        let now = self.now;
+        self.close_attempt(key);
+        if let Some(chain) = self.chain(chain) {
+            chain.attempts.retain(|attempt| *attempt != key);
+            chain.failed(address, error, now);
+        }
+        self.go_on(chain);
+    }
+
+    /// The race is over.
+    fn won(&mut self, winner: Key, key: Key) {
+        let Some(chain) = self.chain(key) else { return };
+        chain.link = Link::Handshake;
+        for loser in mem::replace(&mut chain.attempts, vec![winner]) {
+            if loser != winner {
+                self.close_attempt(loser);
+            }
+        }
+        if let Some(Owner::Attempt(attempt)) =
+            self.entries.get(winner).map(|entry| &entry.owner)
+            && let Stream::Tcp(stream) = &attempt.stream
+        {
+            // If it fails, the socket does; the first write will find out.
+            let _ = stream.set_nodelay(self.config.tcp_nodelay);
+        }
+        self.secure(winner, key);
+    }
+
+    /// Puts TLS over a stream that is open, if its origin is to have it.
+    fn secure(&mut self, key: Key, chain: Key) {
+        let Some(target) = self.chain(chain).map(|chain| chain.target.clone()) else { return };
+        if target.scheme() == Scheme::Http {
+            return self.connected(key, chain);
+        }
+        io_model!(tls, why = "handshake");
+        let security = &self.shared.security;
+        let secured = self.entries.replace(key, |entry| {
+            entry.change(|attempt| {
+                let stream = guard(|| security.secure(&target, attempt.stream.into_box()))?;
+                let stream = Stream::Other(stream?);
+                Ok(Owner::Attempt(Attempt { stream, step: Step::Tls, ..attempt }))
+            })
+        });
+        match secured {
+            Ok(()) => self.shake_hands(key),
+            Err(error) => self.lost(chain, Step::Tls.error(error)),
+        }
+    }
+
+    /// A socket can serve. It becomes a connection under the key that it has, and serves the
+    /// waiter for which it was made.
+    fn connected(&mut self, key: Key, chain: Key) {
+        let Some(Owner::Chain(chain)) = self.remove(chain) else { return };
         let number = self.next_number;
         self.next_number += 1;
-        let waker = self.shared.waker(winner);
+        let mut told = Readiness::default();
+        let waker = self.shared.waker(key);
         let (config, now, origin) = (&self.config, self.now, chain.origin);
-        self.entries.replace(winner, |entry| {
-            entry.become_connection(|stream| {
-                // If it fails, the socket does; the first write will find out.
-                let _ = stream.set_nodelay(config.tcp_nodelay);
-                let connection = Connection::new(stream, number, told, config, now);
-                Box::new(Pooled { connection, origin, idle: None, waker })
+        let Ok(()) = self.entries.replace(key, |entry| {
+            entry.change(|attempt| {
+                told = attempt.told;
+                let connection = Connection::new(attempt.stream, number, config, now);
+                let pooled = Pooled { connection, origin, idle: None, waker };
+                Ok::<_, Infallible>(Owner::Connection(Box::new(pooled)))
             })
         });
         let job = self.pool.connected(origin, chain.ticket);
-        self.serve(winner, job);
+        self.serve(key, job);
+        // What was there to read already makes no further edge.
+        self.drive(key, |connection, turn| connection.ready(told, turn));
     }
 
     /// There is no connection to be had: the one waiter for which it was made is told.
@@ -293,6 +390,16 @@ impl EventLoop {
         match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
             Some(Owner::Chain(chain)) => Some(chain),
             _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// What a chain is lost with when this step fails. A race has a list of failures instead.
+    fn error(self, error: io::Error) -> Error {
+        match self {
+            Step::Tls => Error::handshake(error),
+            Step::Tcp(_) | Step::Dial => Error::io("opening a stream to the origin", error),
         }
     }
 }

@@ -15,6 +15,8 @@
 //!   instead of telling it. So the pool has the connection, or knows that it is closed, before the
 //!   caller sees the end;
 //! - reading and writing go on independently: a response may come before the request is written;
+//! - at every event, whatever state it is in, it lets its transport flush: TLS may have something
+//!   to say that nobody here has asked for;
 //! - after so many reads in a row it lets the others have their turn.
 
 use std::{
@@ -153,16 +155,10 @@ enum Outcome {
 
 impl<T: Transport> Connection<T> {
     /// A connection that was just made, and is nobody's yet.
-    pub(crate) fn new(
-        transport: T,
-        number: u64,
-        told: Readiness,
-        config: &Config,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(transport: T, number: u64, config: &Config, now: Instant) -> Self {
         Connection {
             transport,
-            framing: Framing::new(number, told, Limits::from(config)),
+            framing: Framing::new(number, Limits::from(config)),
             state: State::Idle { until: after(now, config.idle_timeout) },
             number,
             reused: false,
@@ -206,10 +202,11 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn ready(&mut self, told: Readiness, turn: &mut Turn<'_>) -> Next {
         self.framing.note(told);
         match self.state {
-            State::Idle { .. } => match self.probe(turn) {
-                Ok(()) => Next::Wait,
-                Err(reason) => Next::close(reason),
-            },
+            State::Idle { .. } => {
+                // If it fails, the read that this event is about fails too, or comes to the end.
+                let _ = self.framing.flush(&mut self.transport);
+                self.probe(turn).map_or_else(Next::close, |()| Next::Wait)
+            }
             State::Busy(_) => self.advance(turn),
         }
     }
@@ -254,6 +251,8 @@ impl<T: Transport> Connection<T> {
         for _ in 0..READS_IN_A_ROW {
             match exchange.read(&mut self.framing, &mut self.transport, turn) {
                 Step::Read => {}
+                // A write that waited for a read has had one now.
+                Step::Blocked if exchange.may_write(&self.framing) => return Next::Again,
                 Step::Blocked => return Next::Wait,
                 Step::Over(outcome) => return self.end(outcome, turn),
             }
@@ -281,7 +280,7 @@ impl<T: Transport> Connection<T> {
 
     /// Whether the connection may serve another exchange, and for how long it may wait for one.
     fn keep(&mut self, request: &Outgoing, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let whole = self.framing.written() == request.len() && !request.close;
+        let whole = self.framing.is_sent() && !request.close;
         let Some(told) = self.framing.keep_alive().filter(|_| whole) else {
             return Err(CloseReason::PeerAsked);
         };
@@ -302,22 +301,31 @@ impl<T: Transport> Connection<T> {
 
     /// Looks whether an idle connection is still good, if there is a reason to doubt it.
     fn probe(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        if !self.framing.readiness().readable {
+        if !self.framing.may_read() {
             return Ok(());
         }
         match self.framing.read(&mut self.transport, turn.buffer) {
             Ok(Input::Blocked) => Ok(()),
             Ok(Input::Bytes(_)) => Err(CloseReason::Unsolicited),
             Ok(Input::End) => Err(CloseReason::PeerClosed),
-            Err(_) => Err(CloseReason::Reset),
+            Err(error) => Err(reason(&error)),
         }
     }
 }
 
 impl Outcome {
-    fn reset(error: io::Error) -> Self {
-        let error = Error::broken("expected a whole response", error);
-        Outcome::Failed(error, CloseReason::Reset)
+    fn broken(error: io::Error) -> Self {
+        let reason = reason(&error);
+        Outcome::Failed(Error::broken("expected a whole response", error), reason)
+    }
+}
+
+/// Why a connection is closed whose transport has failed like this.
+fn reason(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
+        io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
+        _ => CloseReason::Reset,
     }
 }
 
@@ -335,19 +343,26 @@ enum Step {
 impl Exchange {
     /// Writes what the socket takes of the request. The head's time begins with its last byte.
     fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T, turn: &Turn<'_>) {
-        if framing.written() == self.request.len() || self.write_error.is_some() {
+        if self.write_error.is_some() {
             return;
         }
+        let before = framing.is_sent();
         if let Err(error) = framing.write(to, &self.request) {
             // The peer may have answered before it went: that is for the reads to find out.
             self.write_error = Some(error);
-            framing.note(Readiness { readable: true, hung_up: true, writable: false });
+            framing.note(Readiness { readable: true, writable: true, hung_up: true });
         }
-        if framing.written() == self.request.len()
+        if framing.is_sent()
+            && !before
             && let Phase::Head { until, .. } = &mut self.phase
         {
             *until = Some(after(turn.now, turn.config.head_timeout));
         }
+    }
+
+    /// Whether some of the request can be written now.
+    fn may_write(&self, framing: &Framing) -> bool {
+        framing.may_write() && !framing.is_sent() && self.write_error.is_none()
     }
 
     /// Reads once, if it may, and takes apart what came.
@@ -358,18 +373,18 @@ impl Exchange {
         turn: &mut Turn<'_>,
     ) -> Step {
         match self.room(turn) {
-            Poll::Ready(Ok(())) if framing.readiness().readable => {}
+            Poll::Ready(Ok(())) if framing.may_read() => {}
             Poll::Ready(Ok(())) | Poll::Pending => return Step::Blocked,
             Poll::Ready(Err(Gone)) => return self.last_look(framing, from, turn),
         }
         match framing.read(from, turn.buffer) {
             Ok(Input::Blocked) => match self.write_error.take() {
                 None => Step::Blocked,
-                Some(error) => Step::Over(Outcome::reset(error)),
+                Some(error) => Step::Over(Outcome::broken(error)),
             },
             Ok(Input::Bytes(_)) => self.decode(framing, turn).map_or(Step::Read, Step::Over),
             Ok(Input::End) => Step::Over(self.eof(framing)),
-            Err(error) => Step::Over(Outcome::reset(error)),
+            Err(error) => Step::Over(Outcome::broken(error)),
         }
     }
 
@@ -477,7 +492,7 @@ impl Exchange {
         match (framing.eof(), self.write_error.take()) {
             (Ok(()), _) => Outcome::Whole(None),
             (Err(error), None) => Outcome::Failed(error, CloseReason::PeerClosed),
-            (Err(_), Some(error)) => Outcome::reset(error),
+            (Err(_), Some(error)) => Outcome::broken(error),
         }
     }
 

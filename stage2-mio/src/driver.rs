@@ -19,6 +19,7 @@ use client_core::{Config, Error};
 use crate::{
     Client,
     event_loop::{Batch, EventLoop},
+    parts::Parts,
     shared::{EndGuard, Shared},
 };
 
@@ -45,8 +46,8 @@ impl Client {
     /// # Errors
     ///
     /// [`Client::new`]'s.
-    pub fn with_driver(config: Config) -> Result<(Self, Driver), Error> {
-        let (client, event_loop) = Client::with_loop(config)?;
+    pub fn with_driver(config: Config, parts: Parts) -> Result<(Self, Driver), Error> {
+        let (client, event_loop) = Client::with_loop(config, parts)?;
         let end = EndGuard(event_loop.shared());
         Ok((client, Driver { event_loop, batch: Batch::new(), end }))
     }

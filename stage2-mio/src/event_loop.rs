@@ -13,18 +13,20 @@
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
 use client_core::{Config, Resolve, io_model};
-use mio::{Events, Poll, Token, event::Event, net::TcpStream};
+use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
     connect::{Attempt, Chain},
     connection::Connection,
     framing::Readiness,
+    parts::{Dial, Parts},
     pool::{IdleSince, Pool, Ticket},
     resolver::SystemResolver,
     shared::{Job, Message, Shared},
     slab::{Key, Slab},
     timer::{Armed, Deadline, Timers},
-    transport::{INTEREST, Transport},
+    tls::Security,
+    transport::{INTEREST, Stream, Transport},
 };
 
 /// The token of the inbox; no key has it, since none has this generation and this index at once.
@@ -42,6 +44,8 @@ pub(crate) struct EventLoop {
     pub(crate) config: Arc<Config>,
     /// The user's, or the system's.
     pub(crate) resolver: Arc<dyn Resolve>,
+    /// The user's, if there is one: it needs no names and addresses.
+    pub(crate) dial: Option<Arc<dyn Dial>>,
     /// All that has a key: sockets, and chains that make them.
     pub(crate) entries: Slab<Entry>,
     /// Who gets which connection.
@@ -79,15 +83,15 @@ pub(crate) struct Entry {
 pub(crate) enum Owner {
     /// Its wakes come from a resolver.
     Chain(Chain),
-    /// A socket that is not connected yet.
+    /// A socket that is not connected yet, or not secured.
     Attempt(Attempt),
-    /// A socket that is.
+    /// A socket that serves requests.
     Connection(Box<Pooled>),
 }
 
 /// A connection, and how the pool knows it.
 pub(crate) struct Pooled {
-    pub(crate) connection: Connection<TcpStream>,
+    pub(crate) connection: Connection<Stream>,
     pub(crate) origin: Key,
     /// Set while it is idle.
     pub(crate) idle: Option<IdleSince>,
@@ -99,14 +103,16 @@ impl EventLoop {
     /// # Errors
     ///
     /// The system's, if it refuses an event queue.
-    pub(crate) fn new(config: Arc<Config>) -> io::Result<Self> {
+    pub(crate) fn new(config: Arc<Config>, parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = mio::Waker::new(poll.registry(), INBOX)?;
+        let security = Security::new(config.tls.clone(), parts.secure);
         let system = || Arc::new(SystemResolver::default()) as Arc<dyn Resolve>;
         Ok(EventLoop {
             poll,
-            shared: Arc::new(Shared::new(alarm)),
+            shared: Arc::new(Shared::new(alarm, security)),
             resolver: config.resolver.clone().unwrap_or_else(system),
+            dial: parts.dial,
             entries: Slab::new(),
             pool: Pool::new(&config),
             timers: Timers::default(),
@@ -207,15 +213,16 @@ impl EventLoop {
     fn event(&mut self, event: &Event) {
         let key = Key::from(event.token());
         let told = readiness(event);
-        match self.entries.get(key).map(|entry| &entry.owner) {
+        match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
             Some(Owner::Connection(pooled)) => {
                 let connection = pooled.connection.number();
                 io_model!(ready, connection, read = told.readable, write = told.writable);
                 self.drive(key, |connection, turn| connection.ready(told, turn));
             }
             Some(Owner::Attempt(attempt)) => {
-                io_model!(ready, address = %attempt.address, write = told.writable);
-                self.attempted(key, told);
+                io_model!(ready, read = told.readable, write = told.writable);
+                attempt.told.add(told);
+                self.shake_hands(key);
             }
             Some(Owner::Chain(_)) | None => {}
         }
@@ -314,14 +321,20 @@ impl Batch {
 }
 
 impl Entry {
-    /// An attempt that has won its race becomes a connection.
-    pub(crate) fn become_connection(self, make: impl FnOnce(TcpStream) -> Box<Pooled>) -> Self {
-        match self.owner {
-            Owner::Attempt(attempt) => {
-                Entry { owner: Owner::Connection(make(attempt.stream)), ..self }
-            }
-            owner => Entry { owner, ..self },
-        }
+    /// An attempt becomes something else.
+    ///
+    /// # Errors
+    ///
+    /// `change`'s.
+    pub(crate) fn change<E>(
+        self,
+        change: impl FnOnce(Attempt) -> Result<Owner, E>,
+    ) -> Result<Self, E> {
+        let owner = match self.owner {
+            Owner::Attempt(attempt) => change(attempt)?,
+            owner => owner,
+        };
+        Ok(Entry { owner, ..self })
     }
 }
 

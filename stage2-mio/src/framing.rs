@@ -4,12 +4,15 @@
 //! - readiness comes as an edge: the loop hears of it once. So it is remembered here, and
 //!   forgotten only when the socket says `WouldBlock`, or gives less than was asked for: then it
 //!   has no more, and will say so again when it has. That saves one call per response;
+//! - what an operation waits for that said `WouldBlock` is recorded, since it need not be what its
+//!   name says: under TLS a read may wait to write, and a write to read. Without the record the
+//!   one would be tried again at the wrong event, and then never;
 //! - a peer that has hung up sends no further edge. Then a short read proves nothing, and one
 //!   reads on to the end;
 //! - input is read into the loop's one buffer and appended here, so that a connection that waits
 //!   owns no buffer.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
 use client_core::{
@@ -18,6 +21,8 @@ use client_core::{
     io_model,
 };
 use http::Method;
+
+use crate::transport::{Blocked, Transport};
 
 /// What the loop was told about a socket, or what is remembered of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,9 +44,14 @@ pub(crate) enum Input {
     End,
 }
 
-/// On epoll and kqueue a socket that gave less than was asked for is empty, and makes an edge when
-/// it no longer is. On Windows mio watches it again only after a `WouldBlock`.
-const SHORT_READ_IS_LAST: bool = cfg!(unix);
+impl Readiness {
+    /// Adds what was told later.
+    pub(crate) fn add(&mut self, told: Readiness) {
+        self.readable |= told.readable;
+        self.writable |= told.writable;
+        self.hung_up |= told.hung_up;
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Framing {
@@ -49,25 +59,34 @@ pub(crate) struct Framing {
     number: u64,
     /// What has not been used up of what the loop told.
     readiness: Readiness,
+    /// What the next read waits for: the record that the last one has left.
+    read_on: Blocked,
+    /// What the next write waits for. If that is to read, a read lifts it.
+    write_on: Blocked,
     /// Received, and not yet a whole event.
     input: BytesMut,
     /// The response that is being received.
     decoder: Decoder,
-    /// Bytes of the request that the kernel has taken.
+    /// Bytes of the request that the transport has taken.
     written: usize,
+    /// It has taken them all, and holds nothing back.
+    sent: bool,
     /// A byte of the response has come.
     answered: bool,
 }
 
 impl Framing {
-    /// For a socket that was just connected, of which the loop was told this.
-    pub(crate) fn new(number: u64, told: Readiness, limits: Limits) -> Self {
+    /// For a socket that was just connected, and so has room to write.
+    pub(crate) fn new(number: u64, limits: Limits) -> Self {
         Framing {
             number,
-            readiness: Readiness { writable: true, ..told },
+            readiness: Readiness { writable: true, ..Readiness::default() },
+            read_on: Blocked::Read,
+            write_on: Blocked::Write,
             input: BytesMut::new(),
             decoder: Decoder::new(&Method::GET, limits),
             written: 0,
+            sent: false,
             answered: false,
         }
     }
@@ -76,6 +95,7 @@ impl Framing {
     pub(crate) fn begin(&mut self, method: &Method, limits: Limits) {
         self.decoder = Decoder::new(method, limits);
         self.written = 0;
+        self.sent = false;
         self.answered = false;
     }
 
@@ -86,18 +106,31 @@ impl Framing {
 
     /// Remembers what the loop was told.
     pub(crate) fn note(&mut self, told: Readiness) {
-        self.readiness.readable |= told.readable;
-        self.readiness.writable |= told.writable;
-        self.readiness.hung_up |= told.hung_up;
+        self.readiness.add(told);
     }
 
-    pub(crate) fn readiness(&self) -> Readiness {
-        self.readiness
+    /// Whether a read may bring anything.
+    pub(crate) fn may_read(&self) -> bool {
+        match self.read_on {
+            Blocked::Read => self.readiness.readable,
+            Blocked::Write => self.readiness.writable,
+            Blocked::Either => self.readiness.readable || self.readiness.writable,
+        }
     }
 
-    /// Bytes of the request that the kernel has taken.
+    /// Whether a write may bring anything out.
+    pub(crate) fn may_write(&self) -> bool {
+        self.write_on != Blocked::Read && self.readiness.writable
+    }
+
+    /// Bytes of the request that the transport has taken.
     pub(crate) fn written(&self) -> usize {
         self.written
+    }
+
+    /// Whether the request is out: the transport has taken it all, and holds nothing back.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent
     }
 
     /// Whether a byte of the response has come.
@@ -114,59 +147,110 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// The socket's. `WouldBlock` is none: it is remembered.
-    pub(crate) fn write(&mut self, to: &mut impl Write, request: &Outgoing) -> io::Result<()> {
-        while self.readiness.writable && self.written < request.len() {
+    /// The transport's. `WouldBlock` is none: it is recorded.
+    pub(crate) fn write<T: Transport>(
+        &mut self,
+        to: &mut T,
+        request: &Outgoing,
+    ) -> io::Result<()> {
+        while self.may_write() && self.written < request.len() {
             match to.write_vectored(&request.rest(self.written).map(IoSlice::new)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     io_model!(write, connection = self.number, bytes = n);
                     self.written += n;
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        io_model!(would_block, connection = self.number, direction = "write");
-                        self.readiness.writable = false;
-                    }
-                    _ => return Err(error),
-                },
+                Err(error) => self.write_failed(error, to)?,
             }
         }
+        if self.written == request.len() {
+            self.sent |= self.flush(to)?;
+        }
         Ok(())
+    }
+
+    /// Sends what the transport holds back, asked for or not; whether all of it is out.
+    ///
+    /// # Errors
+    ///
+    /// The transport's. `WouldBlock` is none: it is recorded.
+    pub(crate) fn flush<T: Transport>(&mut self, to: &mut T) -> io::Result<bool> {
+        while self.may_write() {
+            match to.flush() {
+                Ok(()) => return Ok(true),
+                Err(error) => self.write_failed(error, to)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records what a write waits for, if that is why it failed.
+    fn write_failed<T: Transport>(&mut self, error: io::Error, to: &T) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::WouldBlock => {
+                self.write_on = to.blocked().unwrap_or(Blocked::Write);
+                self.would_block("write", self.write_on);
+                // What there is to read is for a read to find out.
+                self.readiness.writable &= self.write_on == Blocked::Read;
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     /// Reads once, through the loop's buffer.
     ///
     /// # Errors
     ///
-    /// The socket's. `WouldBlock` is none: it is remembered.
-    pub(crate) fn read(
+    /// The transport's. `WouldBlock` is none: it is recorded.
+    pub(crate) fn read<T: Transport>(
         &mut self,
-        from: &mut impl Read,
+        from: &mut T,
         buffer: &mut [u8],
     ) -> io::Result<Input> {
         loop {
-            match from.read(buffer) {
+            let result = from.read(buffer);
+            self.lift_write();
+            match result {
                 Ok(0) => return Ok(Input::End),
                 Ok(n) => {
                     io_model!(read, connection = self.number, bytes = n);
                     self.input.extend_from_slice(&buffer[..n]);
                     self.answered = true;
+                    self.read_on = Blocked::Read;
                     let short = n < buffer.len() && !self.readiness.hung_up;
-                    self.readiness.readable = !(short && SHORT_READ_IS_LAST);
+                    self.readiness.readable = !(short && from.short_read_is_last());
                     return Ok(Input::Bytes(n));
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
-                        io_model!(would_block, connection = self.number, direction = "read");
-                        self.readiness.readable = false;
+                        self.read_on = from.blocked().unwrap_or(Blocked::Read);
+                        self.would_block("read", self.read_on);
+                        self.readiness.readable &= self.read_on == Blocked::Write;
+                        self.readiness.writable &= self.read_on == Blocked::Read;
                         return Ok(Input::Blocked);
                     }
                     _ => return Err(error),
                 },
             }
+        }
+    }
+
+    /// A read was made: a write that waits for one may be tried again, whatever came of it.
+    fn lift_write(&mut self) {
+        if self.write_on != Blocked::Write {
+            self.write_on = Blocked::Write;
+            self.readiness.writable = true;
+        }
+    }
+
+    fn would_block(&self, direction: &'static str, on: Blocked) {
+        io_model!(would_block, connection = self.number, direction);
+        match (direction, on) {
+            ("read", Blocked::Read) | ("write", Blocked::Write) => {}
+            _ => io_model!(blocked_on, connection = self.number, direction, why = on.as_str()),
         }
     }
 

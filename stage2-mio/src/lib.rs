@@ -8,13 +8,13 @@
 //! 2. `event_loop`: the loop wakes and takes the message;
 //! 3. `serving`: asks the `pool` for a connection. There is an idle one, or the request waits, and
 //!    a chain is begun to make one;
-//! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`);
+//! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`), TLS (`tls`);
 //! 5. `connection`: writes the request, reads the response (`framing`);
 //! 6. `serving` again: the connection becomes idle, or gets the next request; then the call is
 //!    answered.
 //!
 //! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
-//! callers and loop both know; `sync` is what a model checker replaces; `driver` runs the loop on
+//! callers and loop both know; `parts` is what users may replace; `sync` is what a model checker replaces; `driver` runs the loop on
 //! the caller's own thread instead of one of its own.
 
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod driver;
 mod event_loop;
 mod framing;
 mod inbox;
+mod parts;
 mod pool;
 mod resolver;
 mod serving;
@@ -34,11 +35,16 @@ mod shared;
 mod slab;
 mod sync;
 mod timer;
+mod tls;
 mod transport;
 
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
-    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, Origin, PoolStats,
-    Resolve, Resolving, RuntimeChoice, TimeoutPhase,
+    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
+    PoolStats, Resolve, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls,
 };
 pub use driver::Driver;
+/// Whose sockets a [`Transport`] stands on.
+pub use mio;
+pub use parts::{Dial, Parts, Secure};
+pub use transport::{Blocked, Transport};

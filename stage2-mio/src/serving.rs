@@ -12,7 +12,6 @@
 //!   thousand waiters whose connects fail at once are a loop, not a recursion.
 
 use client_core::{CloseReason, Error, TimeoutPhase, io_model};
-use mio::net::TcpStream;
 
 use crate::{
     connection::{Connection, End, Next, Turn},
@@ -21,6 +20,7 @@ use crate::{
     shared::{Job, Place},
     slab::Key,
     timer::Deadline,
+    transport::{Stream, Transport},
 };
 
 impl EventLoop {
@@ -117,7 +117,7 @@ impl EventLoop {
     pub(crate) fn drive(
         &mut self,
         key: Key,
-        act: impl FnOnce(&mut Connection<TcpStream>, &mut Turn<'_>) -> Next,
+        act: impl FnOnce(&mut Connection<Stream>, &mut Turn<'_>) -> Next,
     ) {
         let Some(Owner::Connection(pooled)) =
             self.entries.get_mut(key).map(|entry| &mut entry.owner)
@@ -185,6 +185,7 @@ impl EventLoop {
         let Owner::Connection(mut pooled) = self.remove(key)? else { return None };
         let connection = pooled.connection.number();
         io_model!(close, connection, why = reason.as_str());
+        pooled.connection.transport().close();
         self.unwatch(pooled.connection.transport());
         Some(pooled)
     }

@@ -19,6 +19,7 @@ use crate::{
     pool::Ticket,
     slab::Key,
     timer::Armed,
+    tls::Security,
 };
 
 /// What a request ends with, as its caller sees it.
@@ -70,6 +71,8 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Message, mio::Waker>,
+    /// Callers check requests against it, the loop secures streams with it.
+    pub(crate) security: Security,
     /// No more requests are accepted.
     pub(crate) closing: AtomicBool,
     /// The pool, as it was when the loop last told anybody anything.
@@ -103,9 +106,10 @@ impl Alarm for mio::Waker {
 }
 
 impl Shared {
-    pub(crate) fn new(alarm: mio::Waker) -> Self {
+    pub(crate) fn new(alarm: mio::Waker, security: Security) -> Self {
         Shared {
             inbox: Inbox::new(alarm),
+            security,
             closing: AtomicBool::new(false),
             stats: Mutex::default(),
             end: Mutex::default(),

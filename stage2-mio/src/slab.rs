@@ -36,6 +36,10 @@ impl Key {
     fn index(self) -> usize {
         self.0 & Self::MASK
     }
+
+    fn generation(self) -> usize {
+        self.0 >> Self::INDEX_BITS
+    }
 }
 
 impl From<Token> for Key {
@@ -100,12 +104,22 @@ impl<T> Slab<T> {
     }
 
     /// Lets the owner become something else, under the same key.
-    pub(crate) fn replace(&mut self, key: Key, change: impl FnOnce(T) -> T) {
-        if self.get(key).is_some()
-            && let Some(entry) = self.entries.get_mut(key.index())
-        {
-            entry.value = entry.value.take().map(change);
-        }
+    ///
+    /// # Errors
+    ///
+    /// `change`'s; then the owner is gone, and its key is stale.
+    pub(crate) fn replace<E>(
+        &mut self,
+        key: Key,
+        change: impl FnOnce(T) -> Result<T, E>,
+    ) -> Result<(), E> {
+        let Some(owner) = self.remove(key) else { return Ok(()) };
+        let changed = change(owner)?;
+        // Nobody has had the entry in between: it is the one that was freed last.
+        self.free.pop();
+        self.entries[key.index()] =
+            Entry { generation: key.generation(), value: Some(changed) };
+        Ok(())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {

@@ -92,7 +92,11 @@ impl Source for Script {
     }
 }
 
-impl Transport for Script {}
+impl Transport for Script {
+    fn short_read_is_last(&self) -> bool {
+        true
+    }
+}
 
 /// Counts the wakes that a loop would get.
 #[derive(Default)]
@@ -116,7 +120,7 @@ struct Fixture {
 impl Fixture {
     fn new(config: Config) -> Self {
         let now = Instant::now();
-        let connection = Connection::new(Script::default(), 1, NEWS, &config, now);
+        let connection = Connection::new(Script::default(), 1, &config, now);
         Fixture { connection, config, now, wakes: Arc::default(), buffer: vec![0; 1024] }
     }
 
