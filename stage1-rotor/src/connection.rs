@@ -392,11 +392,14 @@ impl<T: Transport> Connection<T> {
                 Err(CloseReason::PeerAsked)
             }
             Some(_) if !self.framing.buffer.is_empty() => Err(CloseReason::Unsolicited),
-            Some(_) if self.framing.is_hung_up() => Err(CloseReason::PeerClosed),
             Some(mut told) => {
                 // A server need not repeat how many exchanges it allows.
                 told.max = told.max.or(self.told.max.map(|max| max.saturating_sub(1)));
-                if told.max == Some(0) { Err(CloseReason::PeerAsked) } else { Ok(told) }
+                match told.max {
+                    Some(0) => Err(CloseReason::PeerAsked),
+                    _ if self.framing.is_hung_up() => Err(CloseReason::PeerClosed),
+                    _ => Ok(told),
+                }
             }
         }
     }

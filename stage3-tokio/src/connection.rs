@@ -266,8 +266,8 @@ impl<T: Transport> Connection<T> {
     fn whole(&mut self, job: &Job, trailers: Option<HeaderMap>, progress: &Progress) -> End {
         let kept = progress.decoder.keep_alive();
         let told = kept.unwrap_or_default();
-        let left = self.left.map(|left| left.saturating_sub(1));
-        self.left = left.into_iter().chain(told.max).min();
+        // A server need not repeat how many exchanges it allows.
+        self.left = told.max.or(self.left.map(|left| left.saturating_sub(1)));
         self.idle_timeout = self.config.idle_timeout.min(told.timeout.unwrap_or(Duration::MAX));
 
         let unsent = progress.written < job.outgoing.len();
