@@ -230,3 +230,6 @@ impl Security {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
