@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use mio::{Interest, Registry, Token, event::Source};
 
 use super::*;
-use crate::{call, shared::Call};
+use crate::{call, shared::Call, transport::Blocked};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 const READABLE: Readiness = Readiness { readable: true, writable: false, hung_up: false };
@@ -34,6 +34,12 @@ struct Script {
     /// How many more bytes can be written; `None` is any number.
     room: Option<usize>,
     written: Vec<u8>,
+    /// What a write that finds no room waits for, if it is not to write.
+    write_on: Option<Blocked>,
+    /// Bytes that it holds back until there is room.
+    held: usize,
+    /// What the operation waits for that last said `WouldBlock`.
+    blocked: Option<Blocked>,
 }
 
 #[derive(Debug)]
@@ -41,14 +47,20 @@ enum Said {
     Bytes(Vec<u8>),
     End,
     Reset,
+    /// The end of the socket, and not of what runs over it.
+    Truncated,
+    /// Nothing, until the transport is ready for this.
+    Blocked(Blocked),
 }
 
 impl Read for Script {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.calls += 1;
         match self.reads.pop_front() {
-            None => Err(io::ErrorKind::WouldBlock.into()),
+            None => self.block(None),
+            Some(Said::Blocked(on)) => self.block(Some(on)),
             Some(Said::End) => Ok(0),
+            Some(Said::Truncated) => Err(io::ErrorKind::UnexpectedEof.into()),
             Some(Said::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
             Some(Said::Bytes(mut bytes)) => {
                 let n = bytes.len().min(buffer.len());
@@ -66,7 +78,7 @@ impl Write for Script {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.room.map_or(bytes.len(), |room| room.min(bytes.len()));
         if n == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return self.block(self.write_on);
         }
         self.room = self.room.map(|room| room - n);
         self.written.extend_from_slice(&bytes[..n]);
@@ -74,7 +86,20 @@ impl Write for Script {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self.room {
+            Some(room) if room < self.held => self.block(None),
+            _ => {
+                self.held = 0;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Script {
+    fn block<T>(&mut self, on: Option<Blocked>) -> io::Result<T> {
+        self.blocked = on;
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
@@ -93,6 +118,10 @@ impl Source for Script {
 }
 
 impl Transport for Script {
+    fn blocked(&self) -> Option<Blocked> {
+        self.blocked
+    }
+
     fn short_read_is_last(&self) -> bool {
         true
     }
@@ -270,7 +299,7 @@ fn a_reader_that_stops_stops_the_reading_and_one_wake_resumes_it() {
 
 #[test]
 fn a_stale_connection_gives_its_request_back() {
-    for said in [Said::End, Said::Reset] {
+    for said in [Said::End, Said::Reset, Said::Truncated] {
         let mut f = Fixture::new(Config::new());
         let _first = f.get();
         assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
@@ -293,6 +322,7 @@ fn a_fresh_connection_that_ends_without_a_word_is_an_error() {
 fn whatever_an_idle_connection_hears_is_its_end() {
     let cases = [
         (Said::End, CloseReason::PeerClosed),
+        (Said::Truncated, CloseReason::PeerClosed),
         (Said::Reset, CloseReason::Reset),
         (Said::Bytes(b"HTTP/1.1 408 \r\n\r\n".to_vec()), CloseReason::Unsolicited),
     ];
@@ -409,4 +439,108 @@ fn a_cancelled_exchange_is_told_from_the_next_one() {
     let _call = f.get();
     assert!(matches!(f.drive(|c, turn| c.cancel(6, turn)), Next::Wait));
     assert_eq!(fate(f.drive(|c, turn| c.cancel(7, turn))), Err(CloseReason::Cancelled));
+}
+
+// ===== the record of what blocked =====
+
+#[test]
+fn a_read_that_waits_to_write_goes_on_when_there_is_room() {
+    let mut f = Fixture::new(Config::new());
+    let mut call = f.get();
+    assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
+    let calls = f.connection.transport.calls;
+    assert!(matches!(f.hear_bytes(OK), Next::Wait));
+    assert_eq!(f.connection.transport.calls, calls, "what it waits for has not come");
+    assert_eq!(fate(f.hear(WRITABLE, [])), Ok(()));
+    assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
+}
+
+#[test]
+fn a_write_that_waits_to_read_goes_on_after_a_read() {
+    let mut f = Fixture::new(Config::new());
+    f.connection.transport.room = Some(0);
+    f.connection.transport.write_on = Some(Blocked::Read);
+    let _call = f.get();
+    f.connection.transport.room = None;
+    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert_eq!(f.connection.transport.written, b"", "what it waits for has not come");
+    // A read finds nothing for HTTP: it was all TLS's.
+    assert!(matches!(f.hear(READABLE, []), Next::Again));
+    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
+    assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
+}
+
+#[test]
+fn a_write_that_waits_to_read_does_not_stop_a_read_that_waits_to_write() {
+    let mut f = Fixture::new(Config::new());
+    f.connection.transport.room = Some(0);
+    let _call = f.get();
+    // The read has to write first, and until it has, the write has to wait for it.
+    f.connection.transport.write_on = Some(Blocked::Read);
+    assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
+    assert!(matches!(f.hear(WRITABLE, []), Next::Again));
+    f.connection.transport.room = None;
+    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
+}
+
+#[test]
+fn a_read_that_waits_for_either_goes_on_with_the_first() {
+    for first in [READABLE, WRITABLE] {
+        let mut f = Fixture::new(Config::new());
+        let _call = f.get();
+        assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Either)]), Next::Wait));
+        let calls = f.connection.transport.calls;
+        assert!(matches!(f.hear(NEWS, []), Next::Wait));
+        assert_eq!(f.connection.transport.calls, calls, "nothing has come");
+        assert_eq!(fate(f.hear(first, [Said::Bytes(OK.to_vec())])), Ok(()));
+    }
+}
+
+#[test]
+fn a_request_is_sent_when_the_transport_holds_nothing_back() {
+    let mut f = Fixture::new(Config::new());
+    f.connection.transport.held = 1000;
+    f.connection.transport.room = Some(500);
+    let _call = f.get();
+    assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
+    assert_eq!(f.connection.deadline(), None);
+    f.connection.transport.room = None;
+    f.now += Duration::from_secs(100);
+    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert_eq!(f.connection.deadline(), Some(f.now + f.config.head_timeout));
+}
+
+#[test]
+fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
+    let idle = Fixture::new(Config::new());
+    let mut reading = Fixture::new(Config::new());
+    let _call = reading.get();
+    let mut full = Fixture::new(Config::new().body_window(1));
+    let mut call = full.get();
+    let half = Said::Bytes(OK[..OK.len() - 1].to_vec());
+    assert!(matches!(full.hear(READABLE, [half]), Next::Wait));
+    let _body = answer(&mut call);
+    for mut f in [idle, reading, full] {
+        f.connection.transport.held = 31;
+        f.connection.transport.room = Some(0);
+        assert!(matches!(f.hear(READABLE, []), Next::Wait));
+        f.connection.transport.room = None;
+        assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+        assert_eq!(f.connection.transport.held, 0);
+    }
+}
+
+#[test]
+fn an_end_that_only_the_socket_says_is_one_where_the_body_says_so_too() {
+    let until_close = b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec();
+    for (said, kind) in [(OK.to_vec(), None), (until_close, Some(ErrorKind::ClosedEarly))] {
+        let mut f = Fixture::new(Config::new());
+        let mut call = f.get();
+        let next = f.hear(HUNG_UP, [Said::Bytes(said), Said::Truncated]);
+        assert_eq!(fate(next), Err(CloseReason::PeerClosed));
+        let body = answer(&mut call).unwrap().unwrap().into_body();
+        assert_eq!(text(body).err().map(|error| error.kind()), kind);
+    }
 }
