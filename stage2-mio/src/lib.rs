@@ -27,6 +27,8 @@ mod driver;
 mod event_loop;
 mod framing;
 mod inbox;
+#[cfg(feature = "openssl")]
+mod openssl;
 mod parts;
 mod pool;
 mod resolver;
@@ -46,5 +48,7 @@ pub use client_core::{
 pub use driver::Driver;
 /// Whose sockets a [`Transport`] stands on.
 pub use mio;
+#[cfg(feature = "openssl")]
+pub use self::openssl::OpenSsl;
 pub use parts::{Dial, Parts, Secure};
 pub use transport::{Blocked, Transport};
