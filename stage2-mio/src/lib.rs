@@ -40,6 +40,8 @@ mod timer;
 mod tls;
 mod transport;
 
+#[cfg(feature = "openssl")]
+pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
@@ -48,7 +50,5 @@ pub use client_core::{
 pub use driver::Driver;
 /// Whose sockets a [`Transport`] stands on.
 pub use mio;
-#[cfg(feature = "openssl")]
-pub use self::openssl::OpenSsl;
 pub use parts::{Dial, Parts, Secure};
 pub use transport::{Blocked, Transport};
