@@ -9,6 +9,7 @@ mod bench;
 mod book;
 mod run;
 mod serve;
+mod soak;
 mod trace;
 
 use std::{
@@ -32,6 +33,11 @@ Parts (without one: run, then book --serve if this is a terminal):
   ledger           counts the lines of each stage by what they are for
   book [--serve]   builds the book; serves it on the loopback
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
+  soak             100,000 requests of each stage over a server that fails in every way
+    --requests N     so many instead
+    --seconds S      begins none after so much time
+    --stage N        one stage only
+    --seed N         as in the run that printed it
 
 Options:
   -h, --help       this text
@@ -47,6 +53,7 @@ enum Part {
     Trace(trace::Mode),
     Ledger,
     Serve { port: u16 },
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -88,8 +95,11 @@ fn parse() -> Result<Part, lexopt::Error> {
             }
             Value(name) if name == "ledger" => part = Part::Ledger,
             Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
+            Value(name) if name == "soak" => {
+                return Ok(Part::Soak(soak::Options::parse(&mut args)?));
+            }
             Value(name) => {
-                let parts = "run, trace, bench, ledger, book or serve";
+                let parts = "run, trace, bench, ledger, book, serve or soak";
                 return Err(format!("expected {parts}, found {}", name.display()).into());
             }
             Long("quick") => match &mut part {
@@ -146,6 +156,7 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
         Part::Trace(mode) => trace::all(mode)?,
         Part::Ledger => book::ledger()?,
         Part::Serve { port } => serve::until_interrupted(port)?,
+        Part::Soak(options) => soak::run(&options)?,
     }
     Ok(())
 }
