@@ -19,6 +19,7 @@ weave: the book's tool (run it from the workspace's root)
   weave commands --list       the commands that the book tells its reader to run
   weave commands --record [TEXT]   run those that hold TEXT, and keep what they print
   weave commands --check [TEXT]    run them, and fail where one ends otherwise than the book says
+  weave ledger                print the ledger
   weave ledger --propose      entries that the ledger lacks, guessed, to be put in by hand
   weave ledger --write        draw book/ledger.svg, which the README shows
   weave done-by --propose     deleted items for which book/now-done-by.toml has no entry
@@ -37,6 +38,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["commands", mode @ ("--record" | "--check"), rest @ ..] if rest.len() <= 1 => {
             commands(*mode == "--record", rest.first().copied().unwrap_or_default())
         }
+        ["ledger"] => print_ledger(),
         ["ledger", "--propose"] => propose(),
         ["ledger", "--write"] => write_picture(),
         ["done-by", "--propose"] => propose_done_by(),
@@ -125,6 +127,14 @@ fn one(root: &Path, book: &Path, found: &collect::Found, record: bool) -> Result
     if command.output == Output::Exact && recorded.output != ran.output {
         return Err(format!("`{}` now prints\n{}", command.line, ran.output));
     }
+    Ok(())
+}
+
+fn print_ledger() -> Result<(), String> {
+    let root = root()?;
+    let tree = Tree::open(&root).map_err(|e| e.to_string())?;
+    let counted = ledger::read(&tree, &root.join("book")).map_err(|e| e.to_string())?;
+    print!("{}", ledger::text::text(&counted));
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! - [`sources`] finds items in the workspace's sources, which are read as text.
 //! - [`expand`] replaces the directives of a chapter, [`render`] writes the HTML.
 //! - [`commands`] runs and records the commands that the book tells its reader to run.
+//! - [`trace`] reads the recordings of the three stages that the tour makes.
 //! - [`ledger`] classes every item of the stages and counts; [`done_by`] says who does a deleted item's
 //!   work today, looked up by [`upstream`] in the locked sources.
 //! - [`checks`] goes over the built pages.
@@ -28,6 +29,7 @@ pub mod ledger;
 pub mod problem;
 pub mod render;
 pub mod sources;
+pub mod trace;
 pub mod upstream;
 
 pub use book::{Report, build};

@@ -2,6 +2,7 @@
 //! recorded, so that the output shown is what came out.
 
 pub mod collect;
+pub mod elsewhere;
 pub mod recording;
 pub mod run;
 
@@ -33,6 +34,8 @@ pub struct Command {
     pub with: Option<String>,
     /// How long a check lets it run, in seconds.
     pub seconds: u64,
+    /// The file of the check that runs it, if it is not this tool.
+    pub by: Option<String>,
 }
 
 impl Command {
@@ -41,7 +44,7 @@ impl Command {
     /// # Errors
     /// An attribute that there is not, or whose value makes no sense.
     pub fn read(directive: &Directive) -> Result<Self, String> {
-        directive.allow(&["status", "output", "head", "with", "seconds"])?;
+        directive.allow(&["status", "output", "head", "with", "seconds", "by"])?;
         if directive.subject.is_empty() {
             return Err("`run` needs a command".to_owned());
         }
@@ -49,7 +52,12 @@ impl Command {
             let parse = |v: &str| v.parse().map_err(|_| format!("{key}={v} is no number"));
             directive.get(key).map(parse).transpose()
         };
+        let by = directive.get("by").map(str::to_owned);
         let output = match directive.get("output") {
+            None if by.is_some() => Output::None,
+            Some(_) if by.is_some() => {
+                return Err("what another check runs has no output here".to_owned());
+            }
             None => Output::Recorded,
             Some("none") => Output::None,
             Some("exact") => Output::Exact,
@@ -62,6 +70,20 @@ impl Command {
             head: number("head")?.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             with: directive.get("with").map(str::to_owned),
             seconds: number("seconds")?.unwrap_or(300),
+            by,
         })
+    }
+
+    /// A command in a sentence: it must end well.
+    pub fn mentioned(line: &str) -> Self {
+        Self {
+            line: line.to_owned(),
+            status: 0,
+            output: Output::None,
+            head: None,
+            with: None,
+            seconds: 300,
+            by: None,
+        }
     }
 }

@@ -119,18 +119,10 @@ fn clean(text: &str, root: &Path) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::super::Output;
     use super::*;
 
     fn command(line: &str, seconds: u64) -> Command {
-        Command {
-            line: line.to_owned(),
-            status: 0,
-            output: Output::Recorded,
-            head: None,
-            with: None,
-            seconds,
-        }
+        Command { seconds, ..Command::mentioned(line) }
     }
 
     #[test]

@@ -5,16 +5,18 @@
 //! - `output=none`: show no output; `output=exact`: a check fails if it prints anything else;
 //! - `head=N`: show the first N lines of the output;
 //! - `with="command"`: a command to be started before, until it prints a line, and ended after;
-//! - `seconds=N`: how long a check lets it run (300 if not said).
+//! - `seconds=N`: how long a check lets it run (300 if not said);
+//! - `by="file"`: a script of the workspace that runs it, in the place of this tool's check.
 
 use super::{Chapter, Expanded, Weaver};
-use crate::commands::{Command, Output, recording};
+use crate::commands::{Command, Output, elsewhere, recording};
 use crate::directive::Directive;
 use crate::render::html::{escape, plural};
 
 /// Shows a command and its recorded output.
 pub fn run(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expanded {
     let command = Command::read(directive)?;
+    elsewhere::check(&weaver.tree.root, &command)?;
     let mut html = format!(
         "<figure class=\"w-run\">\n<pre tabindex=\"0\"><code class=\"language-sh nohighlight hljs w-command\">{}</code></pre>\n",
         escape(&command.line)

@@ -8,6 +8,7 @@ pub mod listing;
 pub mod number;
 pub mod pages;
 pub mod step;
+pub mod trace;
 pub mod version;
 pub mod weaver;
 
@@ -79,12 +80,15 @@ const KNOWN: &[Known] = &[
     block("dependencies", ledger::dependencies),
     block("hyper", ledger::hyper),
     block("done-by", done_by::table),
+    block("trace", trace::picture),
+    block("trace-counts", trace::counts),
     inline("lines", number::lines),
     inline("count", number::count),
     inline("const", number::constant),
     inline("figure", figure::figure),
     inline("ratio", figure::ratio),
     inline("ledger-lines", ledger::lines),
+    inline("trace-count", trace::count),
     inline("version", version::version),
 ];
 

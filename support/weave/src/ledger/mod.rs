@@ -14,6 +14,7 @@ pub mod history;
 pub mod picture;
 pub mod propose;
 pub mod table;
+pub mod text;
 pub mod units;
 
 use crate::problem::{Problem, Problems};

@@ -7,6 +7,7 @@
 pub mod code;
 pub mod diff;
 pub mod html;
+pub mod lanes;
 pub mod listing;
 pub mod number;
 pub mod pairs;

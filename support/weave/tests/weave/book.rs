@@ -83,6 +83,29 @@ fn a_whole_book_shows_what_its_directives_name() {
 }
 
 #[test]
+fn a_recording_is_shown_and_counted() {
+    let page = "# A?\n\n{{#trace talk}}\n\n{{#trace-counts talk}}\n\nIt wakes {{#trace-count talk 1 wake}} and {{#trace-count talk 1 wake thread=loop}} times, of {{#trace-count talk 1 all}}.\n";
+    let workspace = Workspace::new(page);
+    workspace.write(
+        "book/recordings/trace/talk.json",
+        r#"{"scenario":"talk","about":"they talk","parts":["One"],"lanes":[
+        {"stage":"stage1-rotor","events":[{"part":0,"what":"wake","thread":"caller"}]},
+        {"stage":"stage3-tokio","events":[]}]}"#,
+    );
+    workspace.build().unwrap();
+    let html = workspace.read("book/book/page.html");
+    for expected in [
+        "<figure class=\"w-trace\" id=\"w-trace-talk\">",
+        "<code>wake</code> on the caller’s thread</li>",
+        "<dt><code>wake</code></dt>",
+        "<th scope=\"row\"><code>wake</code></th><td class=\"n\">1</td><td class=\"n\">0</td>",
+        "It wakes 1 and 0 times, of 1.",
+    ] {
+        assert!(html.contains(expected), "no `{expected}` in\n{html}");
+    }
+}
+
+#[test]
 fn a_step_counts_a_brace_for_no_common_line() {
     let workspace = Workspace::new(
         "# A?\n\n{{#step old=\"stage1-rotor::pool::wake\" new=\"stage2-mio::pool::Pool\"}}\n",

@@ -81,6 +81,43 @@ fn a_figure_has_a_file_and_a_key() {
     fails(&workspace, "book/src/page.md:3", "there is rows");
 }
 
+/// A recording of two words.
+const RECORDING: &str = r#"{"scenario":"talk","about":"they talk","parts":["One"],"lanes":[
+{"stage":"stage1-rotor","events":[{"part":0,"what":"register","thread":"loop"},
+{"part":0,"what":"wake","thread":"caller"}]},{"stage":"stage3-tokio","events":[]}]}"#;
+
+#[test]
+fn a_recording_is_there_and_has_the_stage_and_the_word() {
+    page_fails("{{#trace talk}}", "no recording `talk`; there is none");
+    for (line, message) in [
+        ("{{#trace tell}}", "no recording `tell`; there is talk; `cargo run"),
+        ("{{#trace talk only=\"regster\"}}", "the nearest are `register`"),
+        ("Text {{#trace talk}}", "on a line of its own"),
+        ("{{#trace-count talk 2 wake}}", "`2` is no stage of `talk`: stage1-rotor"),
+        ("{{#trace-count talk 1 woke}}", "`woke` is no word of a recording"),
+        ("{{#trace-count talk wake}}", "takes SCENARIO STAGE WORD"),
+        ("{{#trace-count talk 1 wake thread=main}}", "there is loop, caller, resolver"),
+        ("{{#trace-counts talks}}", "no recording `talks`"),
+    ] {
+        let workspace = Workspace::new(&format!("# A?\n\n{line}\n"));
+        workspace.write("book/recordings/trace/talk.json", RECORDING);
+        fails(&workspace, "book/src/page.md:3", message);
+    }
+}
+
+#[test]
+fn a_recording_has_no_word_and_no_part_that_nobody_explains() {
+    for (old, new, message) in [
+        ("\"wake\"", "\"shout\"", "`shout` is no word of a recording"),
+        ("\"part\":0,\"what\":\"wake\"", "\"part\":1,\"what\":\"wake\"", "has no part 1"),
+        ("\"about\"", "\"of\"", "unknown field `of`"),
+    ] {
+        let workspace = Workspace::new("# A?\n\n{{#trace talk}}\n");
+        workspace.write("book/recordings/trace/talk.json", &RECORDING.replace(old, new));
+        fails(&workspace, "book/src/page.md:3", message);
+    }
+}
+
 #[test]
 fn what_mdbook_only_warns_of_is_an_error() {
     page_fails("<div>", "`<div>` is opened here and never closed");
