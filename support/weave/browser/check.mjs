@@ -1,28 +1,42 @@
-// Looks at every page of the built book in a real browser, from a file, without the network.
+// Looks at every page of the built book in a real browser, from its file, without the network.
 //
-//   node check.mjs [--pages TEXT] [--shots FOLDER]
+//   node check.mjs [--book FOLDER] [--pages TEXT] [--shots FOLDER]
 //
-// Every page, in light and dark, at 1280 and 390 pixels: no message on the console, no request that
-// fails or goes to another host, no finding of axe (WCAG 2.2 A and AA, and best practices), nothing
-// that scrolls sideways but code and tables themselves. Then, once: search finds, folds open, the theme
-// switches, the sidebar's button works by keyboard, deleted lines are not copied.
+// Each page is opened three times. At 1280 and at 390 pixels, in a light and a dark theme: nothing on
+// the console, no request that fails or leaves the folder, no finding of axe (WCAG 2.2 A and AA, and
+// best practices), nothing that scrolls sideways but code and tables themselves; by keyboard alone
+// the sidebar opens, the theme changes, a fold opens, and what has the focus shows it; deleted lines
+// are not copied along. Then without JavaScript: the text and every deleted line can be read. The
+// search is tried once for each word of a list.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const book = resolve(here, "../../../book/book");
 const options = new Map();
 for (let n = 2; n < process.argv.length; n += 2) options.set(process.argv[n], process.argv[n + 1]);
+const book = resolve(options.get("--book") ?? join(here, "../../../book/book"));
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const THEMES = ["light", "navy"];
-const WIDTHS = [1280, 390];
-// axe takes minutes on the pages that show whole crates, and says nothing new: one listing is as another. On these pages everything else is checked.
-const BIG = 6_000;
+const SIZES = [{ width: 1280, height: 900 }, { width: 390, height: 844 }];
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+// Axe computes the colours of every piece of every line. All lines are made by one function, and the
+// pages that show whole crates have tens of thousands: of each listing it sees so many.
+const LINES = 40;
+// Each must be found, and the first result must be a page that can be opened.
+const SEARCHES = ["readiness", "checkout", "backpressure"];
+const TABS = 200;
+
+const found = [];
+const report = (where, what) => {
+  found.push(`${where}: ${what}`);
+  console.error(`  ${where}: ${what}`);
+};
 
 function browserPath() {
   for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
@@ -36,146 +50,225 @@ function browserPath() {
   process.exit(2);
 }
 
-function pages(folder) {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
+function pages() {
+  return readdirSync(book, { withFileTypes: true, recursive: true })
     .filter(entry => entry.isFile() && entry.name.endsWith(".html"))
-    .map(entry => relative(folder, join(entry.parentPath, entry.name)))
-    // toc.html is a frame for browsers without JavaScript; redirects have no content.
+    .map(entry => relative(book, join(entry.parentPath, entry.name)))
+    // toc.html is a frame for browsers without JavaScript.
     .filter(name => name !== "toc.html" && name.includes(options.get("--pages") ?? ""))
     .sort();
 }
 
-const found = [];
-const report = (where, what) => {
-  found.push(`${where}: ${what}`);
-  console.error(`  ${where}: ${what}`);
-};
-
-const browser = await chromium.launch({
-  executablePath: browserPath(),
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-
-async function open(name, theme, width) {
-  const context = await browser.newContext({ viewport: { width, height: 900 } });
-  await context.addInitScript(theme => {
-    localStorage.setItem("mdbook-theme", theme);
-  }, theme);
+// Opens a page in a context of its own, and reports what goes wrong on it from then on.
+async function open(browser, name, { width, height }, more = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, ...more });
+  // What a copy button writes can be asked for without the right to read the clipboard.
+  await context.addInitScript(() => {
+    Object.defineProperty(navigator, "clipboard", {
+      value: { writeText: async text => { globalThis.copied = text; } },
+    });
+  });
   const page = await context.newPage();
-  const where = `${name} (${theme}, ${width} px)`;
+  const where = `${name} (${width} px${more.javaScriptEnabled === false ? ", no JavaScript" : ""})`;
+  const inside = pathToFileURL(book).href;
   page.on("console", message => {
     if (["error", "warning"].includes(message.type())) report(where, `console: ${message.text()}`);
   });
   page.on("pageerror", error => report(where, `uncaught: ${error.message}`));
   page.on("request", request => {
-    if (!/^(file|data|blob|about):/.test(request.url())) report(where, `request: ${request.url()}`);
+    const url = request.url();
+    if (!url.startsWith(inside) && !/^(data|blob|about):/.test(url)) report(where, `request: ${url}`);
   });
   page.on("requestfailed", request => report(where, `failed: ${request.url()}`));
   await page.goto(pathToFileURL(join(book, name)).href, { waitUntil: "load" });
   return { page, where, context };
 }
 
-async function look(name, theme, width) {
-  const { page, where, context } = await open(name, theme, width);
-  const size = await page.evaluate(() => ({
-    elements: document.querySelectorAll("*").length,
-    sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    theme: document.documentElement.className,
+async function sideways(page, where) {
+  const widest = await page.evaluate(() => {
+    const root = document.documentElement;
+    if (root.scrollWidth <= root.clientWidth) return null;
+    const over = Array.from(document.querySelectorAll("main *"))
+      .filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
+    const last = over.find(e => !over.includes(e.parentElement)) ?? over[0];
+    const name = last ? `${last.tagName.toLowerCase()}.${last.className} "${last.textContent.slice(0, 60)}"` : "";
+    return `by ${root.scrollWidth - root.clientWidth} px: ${name}`;
+  });
+  if (widest) report(where, `scrolls sideways ${widest}`);
+}
+
+async function accessible(page, where) {
+  const violations = await page.evaluate(async tags => {
+    // Its preloading of style sheets is refused on pages from a file, and says so on the console.
+    const { violations } = await globalThis.axe.run(
+      { runOnly: tags, preload: false, resultTypes: ["violations"] },
+    );
+    return violations.map(({ id, nodes }) =>
+      `axe ${id} (${nodes.length}): ${nodes.slice(0, 3).map(n => n.target.join(" ")).join(" | ")}`);
+  }, TAGS);
+  for (const violation of violations) report(where, violation);
+}
+
+function shorten(page) {
+  return page.evaluate(lines => {
+    for (const line of document.querySelectorAll(`main .l:nth-child(n + ${lines + 1})`)) line.remove();
+  }, LINES);
+}
+
+// Presses Tab until what is looked for has the focus; what has it on the way must show it.
+async function tabTo(page, where, selector) {
+  for (let n = 0; n < TABS; n += 1) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(wanted => {
+      const e = document.activeElement;
+      const style = getComputedStyle(e);
+      const shows = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+      return { there: e.matches(wanted), shows, name: `${e.tagName.toLowerCase()}.${e.className}` };
+    }, selector);
+    if (!at.shows && at.name !== "body.") report(where, `the focus on ${at.name} does not show`);
+    if (at.there) return true;
+  }
+  report(where, `no key leads to ${selector}`);
+  return false;
+}
+
+async function sidebar(page, where) {
+  if (!await tabTo(page, where, "button.w-sidebar-toggle")) return;
+  const shown = () => page.evaluate(() => ({
+    said: document.querySelector("button.w-sidebar-toggle").getAttribute("aria-expanded"),
+    seen: document.querySelector("#mdbook-sidebar").getBoundingClientRect().right > 0,
   }));
-  if (!size.theme.split(" ").includes(theme)) report(where, `shows ${size.theme}`);
-  if (size.sideways > 0) {
-    const widest = await page.evaluate(() => {
-      const over = Array.from(document.querySelectorAll("main *"))
-        .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
-      const last = over.find(e => !over.includes(e.parentElement)) ?? over[0];
-      return last ? `${last.tagName.toLowerCase()}.${last.className} "${last.textContent.slice(0, 60)}"` : "";
-    });
-    report(where, `scrolls sideways by ${size.sideways} px: ${widest}`);
-  }
-  if (options.has("--shots")) {
-    mkdirSync(options.get("--shots"), { recursive: true });
-    const file = `${name.replaceAll("/", "-")}-${theme}-${width}.png`;
-    await page.screenshot({ path: join(options.get("--shots"), file), fullPage: size.elements < BIG });
-  }
-  if (size.elements < BIG) {
-    // axe's own loading writes to the console of a page from a file.
-    page.removeAllListeners("console");
-    page.removeAllListeners("requestfailed");
-    const result = await new AxeBuilder({ page })
-      .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"])
-      .analyze();
-    for (const violation of result.violations) {
-      const at = violation.nodes.slice(0, 3).map(node => node.target.join(" ")).join(" | ");
-      report(where, `axe ${violation.id} (${violation.nodes.length}): ${at}`);
-    }
-  }
-  await context.close();
-}
-
-async function use() {
-  const { page, where, context } = await open("index.html", "light", 1280);
-  await page.keyboard.press("s");
-  await page.locator("#mdbook-searchbar").pressSequentially("readiness");
-  await page.locator("#mdbook-searchresults li").first().waitFor({ timeout: 20_000 })
-    .catch(() => report(where, "search finds nothing for `readiness`"));
-  await page.keyboard.press("Escape");
-
-  await page.locator("#mdbook-theme-toggle").click();
-  await page.locator("#mdbook-theme-navy").click();
-  if (!await page.evaluate(() => document.documentElement.classList.contains("navy"))) {
-    report(where, "the theme does not switch");
-  }
-
-  const button = page.locator("button.w-sidebar-toggle");
-  const before = await button.getAttribute("aria-expanded");
-  await button.focus();
+  const before = await shown();
   await page.keyboard.press("Enter");
-  if (await button.getAttribute("aria-expanded") === before) report(where, "the sidebar stays");
+  await page.waitForFunction(
+    seen => document.querySelector("#mdbook-sidebar").getBoundingClientRect().right > 0 !== seen,
+    before.seen, { timeout: 5_000 },
+  ).catch(() => report(where, "the sidebar stays as it is"));
+  const after = await shown();
+  if (after.said === before.said) report(where, "aria-expanded of the sidebar's button stays");
+  await page.keyboard.press("Enter");
+  // It slides out; until then its links are there and said not to be.
+  await page.locator("#mdbook-sidebar").waitFor({ state: "hidden", timeout: 5_000 })
+    .catch(() => report(where, "the sidebar stays open"));
+}
+
+async function theme(page, where, name) {
+  await page.locator("#mdbook-theme-toggle").focus();
+  await page.keyboard.press("Enter");
+  await page.locator(`#mdbook-theme-${name}`).focus();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Escape");
+  const classes = await page.evaluate(() => document.documentElement.className.split(" "));
+  if (!classes.includes(name)) report(where, `the theme does not become ${name}`);
+  await page.evaluate(() => document.activeElement?.blur());
+}
+
+async function folds(page, where) {
+  const fold = page.locator("main details:not([open]) > summary").first();
+  if (await fold.count() === 0) return;
+  const height = () => fold.evaluate(s => s.parentElement.getBoundingClientRect().height);
+  const element = await fold.elementHandle();
+  const closed = await height();
+  await element.focus();
+  await page.keyboard.press("Enter");
+  const opened = await element.evaluate(s => s.parentElement.getBoundingClientRect().height);
+  if (opened <= closed) report(where, "a fold does not open by keyboard");
+}
+
+// A deleted line goes neither with a selection nor with the copy button.
+async function copies(page, where) {
+  const step = page.locator("figure.w-step:has(del)").first();
+  if (await step.count() === 0) return;
+  const selects = await step.evaluate(figure => getComputedStyle(figure.querySelector("del")).userSelect);
+  if (selects !== "none") report(where, "deleted lines are selected along");
+  await step.locator("button.w-copy").first().press("Enter");
+  const wrong = await step.evaluate(figure => {
+    const kept = Array.from(figure.querySelectorAll(".l:not(del)"), l => l.textContent).join("");
+    return globalThis.copied !== kept;
+  });
+  if (wrong) report(where, "the copy button copies something else than what stayed and came");
+}
+
+async function look(browser, name, size) {
+  const { page, where, context } = await open(browser, name, size);
+  if (size.width < 1000) await sidebar(page, where);
+  for (const colours of THEMES) {
+    await theme(page, where, colours);
+    await sideways(page, where);
+    if (options.has("--shots")) await shoot(page, `${name.replaceAll("/", "-")}-${colours}-${size.width}`);
+  }
+  await folds(page, where);
+  await copies(page, where);
+  await page.evaluate(axe);
+  await shorten(page);
+  for (const colours of THEMES) {
+    await theme(page, where, colours);
+    await accessible(page, `${where}, ${colours}`);
+  }
   await context.close();
 }
 
-async function folds(names) {
-  for (const name of names) {
-    const { page, where, context } = await open(name, "light", 1280);
-    const fold = await page.$("main details:not([open]) > summary");
-    if (fold) {
-      const height = () => fold.evaluate(s => s.parentElement.getBoundingClientRect().height);
-      const closed = await height();
-      await fold.click();
-      if (await height() <= closed) report(where, "a fold does not open");
-    }
-    const step = page.locator("figure.w-step:has(del)").first();
-    if (await step.count() > 0) {
-      const copied = await step.evaluate(figure => {
-        const range = document.createRange();
-        range.selectNodeContents(figure);
-        getSelection().removeAllRanges();
-        getSelection().addRange(range);
-        return getComputedStyle(figure.querySelector("del")).userSelect;
-      });
-      if (copied !== "none") report(where, "deleted lines are copied along");
-    }
-    await context.close();
-  }
+async function shoot(page, name) {
+  mkdirSync(options.get("--shots"), { recursive: true });
+  const high = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.screenshot({ path: join(options.get("--shots"), `${name}.png`), fullPage: high < 30_000 });
 }
 
-const names = pages(book);
+async function withoutScript(browser, name) {
+  const { page, where, context } = await open(browser, name, SIZES[1], {
+    javaScriptEnabled: false, colorScheme: "dark",
+  });
+  await sideways(page, where);
+  const hidden = await page.evaluate(() => {
+    const seen = e => e.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true });
+    if (!seen(document.querySelector("main h1"))) return "its title";
+    // A fold's content is a press away, also without a script.
+    const lines = Array.from(document.querySelectorAll("main .l"))
+      .filter(line => !line.closest("details:not([open])"));
+    const line = lines.find(line => !seen(line) || line.getBoundingClientRect().height === 0);
+    return line ? `the line "${line.textContent.trim()}"` : null;
+  });
+  if (hidden) report(where, `${hidden} cannot be seen`);
+  await context.close();
+}
+
+async function search(browser) {
+  const { page, where, context } = await open(browser, "index.html", SIZES[0]);
+  for (const word of SEARCHES) {
+    await page.keyboard.press("s");
+    await page.locator("#mdbook-searchbar").fill("");
+    await page.locator("#mdbook-searchbar").pressSequentially(word);
+    const first = page.locator("#mdbook-searchresults li a").first();
+    const target = await first.getAttribute("href", { timeout: 20_000 }).catch(() => null);
+    if (target === null) report(where, `search finds nothing for \`${word}\``);
+    await page.keyboard.press("Escape");
+  }
+  await context.close();
+}
+
+const names = pages();
 if (names.length === 0) {
   console.error(`no page in ${book}: build the book first`);
   process.exit(2);
 }
+const browser = await chromium.launch({
+  executablePath: browserPath(),
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const queue = [...names];
 let done = 0;
-const all = names.length * THEMES.length * WIDTHS.length;
-for (const name of names) {
-  for (const theme of THEMES) {
-    for (const width of WIDTHS) await look(name, theme, width);
+async function work() {
+  for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+    for (const size of SIZES) await look(browser, name, size);
+    await withoutScript(browser, name);
+    done += 1;
+    console.error(`[${done}/${names.length}] ${name}`);
   }
-  done += THEMES.length * WIDTHS.length;
-  console.error(`[${done}/${all}] ${name}`);
 }
-if (!options.has("--pages")) await use();
-await folds(names.filter(name => !name.startsWith("code/") && name !== "print.html"));
+// Two at a time: a page mostly waits for its own process.
+await Promise.all([work(), work()]);
+if (!options.has("--pages")) await search(browser);
 await browser.close();
-console.error(found.length === 0 ? `${all} looks at ${names.length} pages: nothing found` : `${found.length} findings`);
+console.error(found.length === 0 ? `${names.length} pages: nothing found` : `${found.length} findings`);
 process.exit(found.length === 0 ? 0 : 1);

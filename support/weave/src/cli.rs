@@ -93,7 +93,8 @@ fn commands(record: bool, text: &str) -> Result<(), String> {
     let root = root()?;
     let book = root.join("book");
     let all = collect::in_book(&root, &book).map_err(|e| e.to_string())?;
-    let chosen: Vec<_> = all.iter().filter(|f| f.command.line.contains(text)).collect();
+    let ours = |f: &&collect::Found| f.command.by.is_none() && f.command.line.contains(text);
+    let chosen: Vec<_> = all.iter().filter(ours).collect();
     let mut failed = 0;
     for (n, found) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {}", n + 1, chosen.len(), found.command.line);
@@ -116,6 +117,9 @@ fn one(root: &Path, book: &Path, found: &collect::Found, record: bool) -> Result
             "`{}` ended with status {}, the book says {}; it printed\n{}",
             command.line, ran.status, command.status, ran.output
         ));
+    }
+    if run::tested_nothing(&command.line, &ran.output) {
+        return Err(format!("`{}` runs no test", command.line));
     }
     if command.output == Output::None {
         return Ok(());

@@ -8,6 +8,7 @@ use html5ever::tokenizer::{
     BufferQueue, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::directive::{Part, parse};
 use crate::problem::Problem;
@@ -88,6 +89,10 @@ fn is_void(name: &str) -> bool {
 
 /// The text with its code, comments' line breaks and directives blanked, line for line.
 pub fn prose(text: &str) -> String {
+    without_spans(&unfenced(text))
+}
+
+fn unfenced(text: &str) -> String {
     let text: String = match parse(text) {
         Ok(parts) => parts
             .into_iter()
@@ -117,28 +122,48 @@ pub fn prose(text: &str) -> String {
             None => out.push_str(line),
         }
     }
-    without_spans(&out)
+    out
 }
 
-/// Blanks inline code; a run of backticks ends at the next run of the same length.
+/// The code within a chapter's sentences, each piece with its line.
+pub fn spans(text: &str) -> Vec<(usize, String)> {
+    let text = unfenced(text);
+    let line = |at: usize| text[..at].matches('\n').count() + 1;
+    inline_code(&text)
+        .into_iter()
+        .map(|code| (line(code.start), text[code].to_owned()))
+        .collect()
+}
+
 fn without_spans(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('`') {
-        let ticks: String = rest[at..].chars().take_while(|c| *c == '`').collect();
-        let behind = &rest[at + ticks.len()..];
-        // Code that is not closed within its paragraph is text.
-        let paragraph = behind.split("\n\n").next().unwrap_or(behind);
-        let Some(close) = paragraph.find(&ticks) else {
-            out.push_str(&rest[..at + ticks.len()]);
-            rest = behind;
-            continue;
-        };
-        out.push_str(&rest[..at]);
-        out.push_str(&blank(&behind[..close]));
-        rest = &behind[close + ticks.len()..];
+    let mut done = 0;
+    for code in inline_code(text) {
+        out.push_str(&text[done..code.start]);
+        out.push_str(&blank(&text[code.clone()]));
+        done = code.end;
     }
-    out + rest
+    out + &text[done..]
+}
+
+/// Where inline code is; a run of backticks ends at the next run of the same length.
+fn inline_code(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find('`').map(|n| n + from) {
+        let ticks = text[at..].bytes().take_while(|b| *b == b'`').count();
+        let start = at + ticks;
+        // Code that is not closed within its paragraph is text.
+        let paragraph = text[start..].split("\n\n").next().unwrap_or_default();
+        from = match paragraph.find(&text[at..start]) {
+            Some(length) => {
+                found.push(start..start + length);
+                start + length + ticks
+            }
+            None => start,
+        };
+    }
+    found
 }
 
 fn blank(text: &str) -> String {

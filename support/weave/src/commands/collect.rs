@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Command;
+use super::{Command, elsewhere};
+use crate::book::markup;
 use crate::directive::{Part, parse};
 use crate::problem::{Problem, Problems};
 use crate::sources::tree::slashed;
@@ -17,10 +18,12 @@ pub struct Found {
     pub line: usize,
     /// The command.
     pub command: Command,
+    /// Whether it stands in a sentence, and not in a directive.
+    pub mentioned: bool,
 }
 
-/// The commands of a chapter. A console block whose lines start with `$ ` is a problem: its
-/// command would be run by no check.
+/// The commands of a chapter, those in its sentences included. A block for a shell is a problem:
+/// its commands would be run by no check.
 ///
 /// # Errors
 /// What is wrong with a directive.
@@ -35,23 +38,37 @@ pub fn in_chapter(file: &str, text: &str) -> Result<Vec<Found>, Problems> {
         }
         match Command::read(&directive) {
             Ok(command) => {
-                found.push(Found { file: file.to_owned(), line: directive.line, command });
+                found.push(Found {
+                    file: file.to_owned(),
+                    line: directive.line,
+                    command,
+                    mentioned: false,
+                });
             }
             Err(message) => problems.push(Problem::at(file, directive.line, message)),
         }
     }
+    found.extend(mentioned(file, text));
     Problems::check(problems).map(|()| found)
 }
 
-/// Commands that are written into the text.
+/// Words behind a fence that say that a reader types what is in the block.
+const SHELLS: &[&str] = &["bash", "console", "sh", "shell", "zsh"];
+
+/// Commands that are written into the text, as a block for a shell or behind a prompt.
 pub fn unchecked(file: &str, text: &str) -> Vec<Problem> {
-    let mut fenced = false;
+    let mut fence: Option<bool> = None;
     let mut problems = Vec::new();
     for (n, line) in text.lines().enumerate() {
-        let trimmed = line.trim_start();
+        let trimmed = line.trim();
         if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
-            fenced = !fenced;
-        } else if fenced && trimmed.starts_with("$ ") {
+            let language = trimmed.trim_start_matches(['`', '~']);
+            let word = language.split([',', ' ']).next().unwrap_or_default();
+            fence = fence.is_none().then(|| SHELLS.contains(&word));
+            continue;
+        }
+        let Some(shell) = fence else { continue };
+        if (shell && !trimmed.is_empty()) || trimmed.starts_with("$ ") {
             let message = format!("`{trimmed}` is run by no check: write {{{{#run …}}}}");
             problems.push(Problem::at(file, n + 1, message));
         }
@@ -59,7 +76,20 @@ pub fn unchecked(file: &str, text: &str) -> Vec<Problem> {
     problems
 }
 
-/// The commands of all chapters below a book's `src`, each once.
+/// Calls of cargo within sentences.
+fn mentioned(file: &str, text: &str) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (line, code) in markup::spans(text) {
+        if code.starts_with("cargo ") {
+            let command = Command::mentioned(&code);
+            found.push(Found { file: file.to_owned(), line, command, mentioned: true });
+        }
+    }
+    found
+}
+
+/// The commands of all chapters below a book's `src`, each once. What a sentence mentions is
+/// left out if some directive runs it.
 ///
 /// # Errors
 /// A chapter that cannot be read, or a directive that is wrong.
@@ -69,14 +99,27 @@ pub fn in_book(root: &Path, book: &Path) -> Result<Vec<Found>, Problems> {
         .map_err(|e| Problem::of(slashed(book), e.to_string()))?;
     chapters.sort();
     let mut all: Vec<Found> = Vec::new();
+    let mut mentions = Vec::new();
     for path in chapters {
         let file = slashed(path.strip_prefix(root).unwrap_or(&path));
         let text =
             fs::read_to_string(&path).map_err(|e| Problem::of(file.clone(), e.to_string()))?;
         for found in in_chapter(&file, &text)? {
-            if !all.iter().any(|f| f.command == found.command) {
+            if found.mentioned {
+                mentions.push(found);
+            } else if !all.iter().any(|f| f.command == found.command) {
                 all.push(found);
             }
+        }
+    }
+    for found in mentions {
+        let line = &found.command.line;
+        let runs = |f: &Found| {
+            let Command { line: one, with, .. } = &f.command;
+            [Some(one), with.as_ref()].into_iter().flatten().any(|l| elsewhere::same(l, line))
+        };
+        if !all.iter().any(runs) {
+            all.push(found);
         }
     }
     Ok(all)
@@ -109,7 +152,18 @@ mod tests {
         );
         let pasted = in_chapter("a.md", "```console\n$ cargo test\n```\n").unwrap_err();
         assert_eq!(pasted.0[0].line, 2);
+        let typed = in_chapter("a.md", "a\n\n```sh\nls\n\nls\n```\n\n```text\nls\n```\n");
+        let lines: Vec<usize> = typed.unwrap_err().0.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [4, 6]);
         let wrong = in_chapter("a.md", "{{#run[status=x] false}}").unwrap_err();
         assert!(wrong.0[0].message.contains("status=x"));
+    }
+
+    #[test]
+    fn a_command_in_a_sentence_is_found_and_code_in_a_block_is_not() {
+        let text = "Then\n`cargo test -p a` and `git`.\n\n```text\n`cargo test -p b`\n```\n";
+        let found = in_chapter("a.md", text).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].line, found[0].command.line.as_str()), (2, "cargo test -p a"));
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that another check runs, because they go on for ever or for minutes: CI's own steps.
 //!
 //! `{{#run[by=".ci/run"] cargo bench}}` is true as long as the named file holds the command. Flags
-//! that change nothing of what a command does, only what it says meanwhile, may differ.
+//! that change nothing as long as all goes well may differ.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,8 @@ fn holds(line: &str, command: &str) -> bool {
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split_whitespace().filter(|w| !matches!(*w, "-q" | "--quiet" | "--locked"))
+    line.split_whitespace()
+        .filter(|w| !matches!(*w, "-q" | "--quiet" | "--locked" | "--no-fail-fast"))
 }
 
 #[cfg(test)]

@@ -50,6 +50,15 @@ pub fn run(root: &Path, command: &Command) -> io::Result<Recording> {
     Ok(Recording { status: status.code().unwrap_or(-1), output })
 }
 
+/// Whether a call of `cargo test` ran no test at all, which is no failure to cargo: its filter is
+/// the name of nothing.
+pub fn tested_nothing(line: &str, output: &str) -> bool {
+    let count = |line: &str| -> Option<usize> {
+        line.strip_prefix("running ")?.split(' ').next()?.parse().ok()
+    };
+    line.contains("cargo test") && output.lines().filter_map(count).sum::<usize>() == 0
+}
+
 /// Starts a command that runs meanwhile, and waits for its first line: a server that says where it
 /// serves can be asked.
 fn started(root: &Path, line: &str, limit: Duration) -> io::Result<Child> {
@@ -132,6 +141,14 @@ mod tests {
         assert_eq!(ran.status, 3);
         assert!(ran.output.starts_with("one\ntwo\n"), "{}", ran.output);
         assert!(ran.output.lines().count() == 3);
+    }
+
+    #[test]
+    fn a_filter_that_names_no_test_is_told() {
+        let none = "\nrunning 0 tests\n\ntest result: ok.\n";
+        assert!(tested_nothing("cargo test -p a gone", none));
+        assert!(!tested_nothing("cargo test", &format!("{none}\nrunning 2 tests\n..\n")));
+        assert!(!tested_nothing("cargo run", none));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::render::html::{escape, plural};
 /// Shows a command and its recorded output.
 pub fn run(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expanded {
     let command = Command::read(directive)?;
-    elsewhere::check(&weaver.tree.root, &command)?;
+    elsewhere::check(weaver.tree.root(), &command)?;
     let mut html = format!(
         "<figure class=\"w-run\">\n<pre tabindex=\"0\"><code class=\"language-sh nohighlight hljs w-command\">{}</code></pre>\n",
         escape(&command.line)

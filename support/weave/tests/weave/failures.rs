@@ -71,6 +71,17 @@ fn a_command_has_a_recording_and_is_not_pasted() {
         "book/src/page.md:4",
         "no check",
     );
+    fails(&Workspace::new("# A?\n\n```sh\nls\n```\n"), "book/src/page.md:4", "no check");
+}
+
+#[test]
+fn a_command_that_another_check_runs_is_run_by_it() {
+    page_fails("{{#run[by=\"gone\"] cargo bench}}", "gone");
+    let workspace = Workspace::new("# A?\n\n{{#run[by=\"ci\"] cargo bench}}\n");
+    workspace.write("ci", "cargo test\n");
+    fails(&workspace, "book/src/page.md:3", "ci does not run `cargo bench`");
+    workspace.write("ci", "cargo bench --locked\n");
+    assert!(workspace.build().is_ok());
 }
 
 #[test]
