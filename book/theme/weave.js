@@ -2,7 +2,8 @@
 "use strict";
 
 (() => {
-  // The sidebar's toggle is a label, which no key reaches: a button presses its hidden checkbox.
+  // The sidebar's toggle is a label, which no key reaches: a button presses it. (Not its checkbox:
+  // mdBook shows the sidebar, before it slides in, when the label is pressed.)
   const label = document.getElementById("mdbook-sidebar-toggle");
   const box = document.getElementById("mdbook-sidebar-toggle-anchor");
   if (label && box) {
@@ -14,7 +15,7 @@
     button.setAttribute("aria-controls", "mdbook-sidebar");
     button.append(...Array.from(label.childNodes, node => node.cloneNode(true)));
     const mirror = () => button.setAttribute("aria-expanded", String(box.checked));
-    button.addEventListener("click", () => box.click());
+    button.addEventListener("click", () => label.click());
     box.addEventListener("change", mirror);
     mirror();
     label.before(button);
