@@ -8,6 +8,9 @@
 //! - while such a renegotiation is under way, only reads drive it. `SSL_write` would take a piece
 //!   of the body that lies in the socket for a part of the handshake, and kill the connection. So a
 //!   write waits for reads, whatever it has waited for before;
+//! - a record is never left half written. OpenSSL would put a renegotiation off until it is out,
+//!   and then begin it in the next `SSL_write`. So what the socket does not take of a record is
+//!   held here ([`Below`]), and until it is out, nothing is written;
 //! - `SSL_OP_NO_RENEGOTIATION` is not set: with a full send buffer its refusal breaks the stream.
 
 use std::{
@@ -82,22 +85,32 @@ impl Secure for OpenSsl {
     ) -> io::Result<Box<dyn Transport>> {
         let name = server_name(origin).map_err(io::Error::other)?;
         let ssl = self.connector.configure()?.into_ssl(&name.to_str())?;
-        Ok(Box::new(Session { stream: SslStream::new(ssl, stream)?, blocked: None }))
+        let below = Below { stream, held: Vec::new(), whole: false };
+        Ok(Box::new(Session { stream: SslStream::new(ssl, below)?, blocked: None }))
     }
 }
 
 /// A stream with TLS over it.
 struct Session {
-    stream: SslStream<Box<dyn Transport>>,
+    stream: SslStream<Below>,
     /// What the operation waits for that last said `WouldBlock`.
     blocked: Option<Blocked>,
+}
+
+/// The stream as OpenSSL sees it.
+struct Below {
+    stream: Box<dyn Transport>,
+    /// What the stream has not taken of the last record.
+    held: Vec<u8>,
+    /// `SSL_write` is under way: a record is taken whole.
+    whole: bool,
 }
 
 impl Session {
     /// Calls OpenSSL until it is done, or has met the stream's `WouldBlock`.
     fn drive<T>(
         &mut self,
-        mut call: impl FnMut(&mut SslStream<Box<dyn Transport>>) -> Result<T, openssl::ssl::Error>,
+        mut call: impl FnMut(&mut SslStream<Below>) -> Result<T, openssl::ssl::Error>,
     ) -> io::Result<T> {
         loop {
             match call(&mut self.stream) {
@@ -112,7 +125,10 @@ impl Session {
     /// OpenSSL's error as that of a stream; what it waits for is noted.
     fn failed(&mut self, error: openssl::ssl::Error) -> io::Error {
         match error.code() {
-            ErrorCode::WANT_READ => self.block(Blocked::Read),
+            ErrorCode::WANT_READ if self.stream.get_ref().held.is_empty() => {
+                self.block(Blocked::Read)
+            }
+            ErrorCode::WANT_READ => self.block(Blocked::Either),
             ErrorCode::WANT_WRITE => self.block(Blocked::Write),
             ErrorCode::SYSCALL => {
                 error.into_io_error().unwrap_or_else(|_| io::ErrorKind::UnexpectedEof.into())
@@ -146,12 +162,15 @@ impl Transport for Session {
     fn close(&mut self) {
         io_model!(tls, why = "close_notify");
         // A peer that cannot take it now will see the end of the socket instead.
+        let _ = self.flush();
         let _ = self.stream.shutdown();
     }
 }
 
 impl Read for Session {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // If it fails for good, so will the read; and till then there may be something to read.
+        let _ = self.flush();
         self.drive(|stream| match stream.ssl_read(buffer) {
             Err(error) if error.code() == ErrorCode::ZERO_RETURN => Ok(0),
             other => other,
@@ -161,13 +180,53 @@ impl Read for Session {
 
 impl Write for Session {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush()?;
         if !self.stream.ssl().is_init_finished() {
             return Err(self.block(Blocked::Read));
         }
-        self.drive(|stream| stream.ssl_write(bytes))
+        self.stream.get_mut().whole = true;
+        let written = self.drive(|stream| stream.ssl_write(bytes));
+        self.stream.get_mut().whole = false;
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.stream.get_mut().flush().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => self.block(Blocked::Write),
+            _ => error,
+        })
+    }
+}
+
+impl Read for Below {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Below {
+    /// Takes a record of `SSL_write` whole, and of a handshake what the stream takes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush()?;
+        let n = match self.stream.write(bytes) {
+            Err(error) if self.whole && error.kind() == io::ErrorKind::WouldBlock => 0,
+            other => other?,
+        };
+        if !self.whole {
+            return Ok(n);
+        }
+        self.held.extend_from_slice(&bytes[n..]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.held.is_empty() {
+            let n = self.stream.write(&self.held)?;
+            if n == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.held.drain(..n);
+        }
         self.stream.flush()
     }
 }
@@ -175,15 +234,15 @@ impl Write for Session {
 /// The socket below is what the loop watches.
 impl Source for Session {
     fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.stream.get_mut().register(by, token, what)
+        self.stream.get_mut().stream.register(by, token, what)
     }
 
     fn reregister(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.stream.get_mut().reregister(by, token, what)
+        self.stream.get_mut().stream.reregister(by, token, what)
     }
 
     fn deregister(&mut self, by: &Registry) -> io::Result<()> {
-        self.stream.get_mut().deregister(by)
+        self.stream.get_mut().stream.deregister(by)
     }
 }
 
