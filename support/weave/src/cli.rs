@@ -20,6 +20,7 @@ weave: the book's tool (run it from the workspace's root)
   weave commands --record [TEXT]   run those that hold TEXT, and keep what they print
   weave commands --check [TEXT]    run them, and fail where one ends otherwise than the book says
   weave ledger                print the ledger
+  weave ledger --files        lines of code of each file that the ledger counts, for another counter
   weave ledger --propose      entries that the ledger lacks, guessed, to be put in by hand
   weave ledger --write        draw book/ledger.svg, which the README shows
   weave done-by --propose     deleted items for which book/now-done-by.toml has no entry
@@ -39,6 +40,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
             commands(*mode == "--record", rest.first().copied().unwrap_or_default())
         }
         ["ledger"] => print_ledger(),
+        ["ledger", "--files"] => print_files(),
         ["ledger", "--propose"] => propose(),
         ["ledger", "--write"] => write_picture(),
         ["done-by", "--propose"] => propose_done_by(),
@@ -139,6 +141,14 @@ fn print_ledger() -> Result<(), String> {
     let tree = Tree::open(&root).map_err(|e| e.to_string())?;
     let counted = ledger::read(&tree, &root.join("book")).map_err(|e| e.to_string())?;
     print!("{}", ledger::text::text(&counted));
+    Ok(())
+}
+
+fn print_files() -> Result<(), String> {
+    let tree = Tree::open(&root()?).map_err(|e| e.to_string())?;
+    for (path, lines) in ledger::count::files(&tree).map_err(|e| e.to_string())? {
+        println!("{path},{lines}");
+    }
     Ok(())
 }
 

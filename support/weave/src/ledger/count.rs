@@ -4,6 +4,7 @@
 //! same rule as the pages ([`crate::render::diff`]): a line stayed if it stands in a common run
 //! that names something. A file without a counterpart is deleted, or added, as a whole.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::concept::CONCEPTS;
@@ -85,6 +86,21 @@ pub fn count(tree: &Tree, classed: &Classed) -> Result<Ledger, Problem> {
     let steps = [step(&files[0], &files[1]), step(&files[1], &files[2])];
     let classed = classed.0.clone();
     Ok(Ledger { stages, mixed, steps, classed })
+}
+
+/// Each file that is counted, with its lines of code; all of them together are a ledger's sums.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn files(tree: &Tree) -> Result<BTreeMap<String, usize>, Problem> {
+    let mut found = BTreeMap::new();
+    for stage in STAGES {
+        for source in stage_files(tree, stage)? {
+            let lines = (1..=source.lines.len()).filter(|line| source.is_code(*line)).count();
+            found.insert(source.path.clone(), lines);
+        }
+    }
+    Ok(found)
 }
 
 /// A line's concept, and whether it serves others too.
