@@ -1,0 +1,110 @@
+//! TCP with a gate before its writes: a send buffer that is full when a test wants it, at the end
+//! of a write and not somewhere in it.
+
+use std::{
+    io::{self, Read, Write},
+    net::ToSocketAddrs,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use stage2_mio::{
+    Dial, Origin, Transport,
+    mio::{Interest, Registry, Token, event::Source, net::TcpStream},
+};
+
+/// Lets so many bytes pass, and the rest of the write that goes beyond; then none.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    left: usize,
+    /// The stream, and how it is registered.
+    watched: Option<(Arc<Mutex<TcpStream>>, Registry, Token, Interest)>,
+}
+
+/// Dials TCP, and puts the gate before it.
+pub(crate) struct Gated(pub(crate) Gate);
+
+struct Stream {
+    tcp: Arc<Mutex<TcpStream>>,
+    gate: Gate,
+}
+
+impl Gate {
+    /// A gate that is shut after so many bytes.
+    pub(crate) fn after(bytes: usize) -> Self {
+        Gate(Arc::new(Mutex::new(State { left: bytes, ..State::default() })))
+    }
+
+    /// Lets everything pass. The loop hears that there is room, as it would of a socket.
+    pub(crate) fn open(&self) {
+        let mut state = self.state();
+        state.left = usize::MAX;
+        if let Some((tcp, registry, token, interest)) = &state.watched {
+            registry.reregister(&mut *tcp.lock().unwrap(), *token, *interest).unwrap();
+        }
+    }
+
+    /// Whether nothing can pass.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.state().left == 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Dial for Gated {
+    fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+        let address = (origin.host(), origin.port()).to_socket_addrs()?.next();
+        let tcp = TcpStream::connect(address.ok_or(io::ErrorKind::NotFound)?)?;
+        Ok(Box::new(Stream { tcp: Arc::new(Mutex::new(tcp)), gate: self.0.clone() }))
+    }
+}
+
+impl Transport for Stream {
+    fn handshake(&mut self) -> io::Result<()> {
+        self.tcp.lock().unwrap().handshake()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.lock().unwrap().read(buffer)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.gate.state();
+        if state.left == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let n = self.tcp.lock().unwrap().write(bytes)?;
+        state.left = state.left.saturating_sub(n);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        let mut state = self.gate.state();
+        state.watched = Some((self.tcp.clone(), by.try_clone()?, token, what));
+        self.tcp.lock().unwrap().register(by, token, what)
+    }
+
+    fn reregister(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.tcp.lock().unwrap().reregister(by, token, what)
+    }
+
+    fn deregister(&mut self, by: &Registry) -> io::Result<()> {
+        self.gate.state().watched = None;
+        self.tcp.lock().unwrap().deregister(by)
+    }
+}
