@@ -51,6 +51,9 @@ pub(crate) enum Mode {
 pub(crate) fn all(mode: Mode) -> Result<(), Failure> {
     let tape = Tape::install()?;
     let mut out = io::stdout();
+    if mode != Mode::Check {
+        out.write_all(show::LEGEND.as_bytes())?;
+    }
     for script in Script::ALL {
         match mode {
             Mode::Show { stage } => {

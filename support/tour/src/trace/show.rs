@@ -7,13 +7,15 @@ use super::recording::{Happening, Recording};
 /// The width of a lane's column.
 const COLUMN: usize = 27;
 
+/// How the listings are read.
+pub(super) const LEGEND: &str = "\
+r1 is the first request, c1 the first connection, B are bytes. What did not happen on the
+loop's thread is marked: > on the caller's, ? on the resolver's.
+";
+
 /// The lanes side by side, part by part, and how many events of each kind there are.
 pub(super) fn listing(recording: &Recording) -> String {
-    let mut out = format!("\n{}: {}\n", recording.scenario, recording.about);
-    out.push_str(
-        "r1 is the first request, c1 the first connection, B are bytes. What did not happen on the\n\
-         loop's thread is marked: > on the caller's, ? on the resolver's.\n\n",
-    );
+    let mut out = format!("\n{}: {}\n\n", recording.scenario, recording.about);
     row(&mut out, recording.lanes.iter().map(|lane| lane.stage.clone()));
     for (number, title) in recording.parts.iter().enumerate() {
         // Writing to a String cannot fail.
