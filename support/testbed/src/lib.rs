@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: scripts on real loopback sockets, and a log of what happened there;
 //! - [`reply`]: the bytes of well-formed responses;
+//! - [`certs`]: whom a client of it may trust;
 //! - [`dead_ends`]: addresses that refuse, or never answer;
 //! - [`api`]: a small JSON API on it, which examples and tour talk to;
 //! - [`cli`], [`lesson`]: what the `fetch` programs, and the other examples, share;
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod certs;
 pub mod cli;
 pub mod conformance;
 pub mod dead_ends;

@@ -26,18 +26,25 @@ pub mod service;
 pub mod timeouts;
 
 use bytes::Bytes;
-use client_core::{ApiClient, CloseReason, Config, Error, Exchange, Name, Resolve, Resolving};
+use client_core::{
+    ApiClient, CloseReason, Config, Error, Exchange, Name, Resolve, Resolving, Roots,
+};
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 
-use crate::{Gate, run::block_on, run::eventually};
+use crate::{Gate, certs, run::block_on, run::eventually};
 
-/// Makes a module `conformance` with one test for each case, for this client.
+/// Makes a module `conformance` with one test for each case, for this client, and a module
+/// `over_tls` in which the cases' servers speak TLS.
 #[macro_export]
 macro_rules! conformance_tests {
     ($client:ty) => {
         mod conformance {
-            $crate::conformance_list! { $client }
+            $crate::conformance_list! { $client, plain }
+            $crate::conformance_list_of_tls! { $client, plain }
+        }
+        mod over_tls {
+            $crate::conformance_list! { $client, over_tls }
         }
     };
 }
@@ -46,25 +53,24 @@ macro_rules! conformance_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_group {
-    ($client:ty, $group:ident: $($case:ident)*) => {
+    ($client:ty, $over:ident, $group:ident: $($case:ident)*) => {
         $(
             #[test]
             fn $case() {
-                $crate::run::bounded(
-                    stringify!($case),
-                    $crate::conformance::$group::$case::<$client>,
-                );
+                $crate::run::bounded(stringify!($case), || {
+                    $crate::server::$over($crate::conformance::$group::$case::<$client>);
+                });
             }
         )*
     };
 }
 
-/// All cases of all groups; a step of [`conformance_tests!`](crate::conformance_tests).
+/// All cases of all groups but `tls`; a step of [`conformance_tests!`](crate::conformance_tests).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_list {
-    ($client:ty) => {
-        $crate::conformance_group! { $client, request:
+    ($client:ty, $over:ident) => {
+        $crate::conformance_group! { $client, $over, request:
             a_get_is_a_request_line_and_a_host
             an_empty_path_is_a_slash
             a_body_is_sent_with_its_length
@@ -89,7 +95,7 @@ macro_rules! conformance_list {
             a_target_is_sent_as_it_was_written
             an_expectation_is_passed_on_and_not_waited_for
         }
-        $crate::conformance_group! { $client, framing:
+        $crate::conformance_group! { $client, $over, framing:
             a_content_length_ends_a_body
             an_empty_body_leaves_the_connection_usable
             chunks_are_put_together
@@ -126,7 +132,7 @@ macro_rules! conformance_list {
             a_length_in_the_trailers_changes_nothing
             field_names_have_no_case
         }
-        $crate::conformance_group! { $client, malformed:
+        $crate::conformance_group! { $client, $over, malformed:
             another_protocol_is_refused
             an_unknown_version_is_refused
             a_status_that_is_no_number_is_refused
@@ -157,7 +163,7 @@ macro_rules! conformance_list {
             a_malformed_trailer_is_refused
             a_broken_response_does_not_reach_the_next_caller
         }
-        $crate::conformance_group! { $client, limits:
+        $crate::conformance_group! { $client, $over, limits:
             a_head_has_a_largest_size
             a_head_has_a_largest_number_of_fields
             an_announced_body_has_a_largest_size
@@ -172,7 +178,7 @@ macro_rules! conformance_list {
             chunk_extensions_have_a_largest_size_in_all
             trailers_have_a_largest_number
         }
-        $crate::conformance_group! { $client, faults:
+        $crate::conformance_group! { $client, $over, faults:
             a_close_delimited_body_ends_wherever_the_connection_does
             a_response_may_come_byte_by_byte
             a_body_may_come_in_very_small_chunks
@@ -188,7 +194,7 @@ macro_rules! conformance_list {
             an_informational_response_forbids_a_second_attempt
             a_reset_of_one_connection_leaves_the_others_alone
         }
-        $crate::conformance_group! { $client, reuse:
+        $crate::conformance_group! { $client, $over, reuse:
             a_connection_serves_the_next_request
             calls_in_a_row_need_one_connection
             connection_close_is_honoured
@@ -216,7 +222,7 @@ macro_rules! conformance_list {
             an_endless_keep_alive_is_kept
             an_idle_timeout_of_nothing_keeps_no_connection
         }
-        $crate::conformance_group! { $client, retry:
+        $crate::conformance_group! { $client, $over, retry:
             an_idempotent_request_is_sent_again
             a_reset_counts_as_a_close
             a_body_is_sent_again_with_its_request
@@ -229,7 +235,7 @@ macro_rules! conformance_list {
             a_timeout_is_no_reason_to_ask_again
             a_broken_response_is_not_asked_for_again
         }
-        $crate::conformance_group! { $client, pool:
+        $crate::conformance_group! { $client, $over, pool:
             connections_to_one_origin_have_a_limit
             connections_in_all_have_a_limit
             waiters_are_served_in_the_order_of_arrival
@@ -249,11 +255,11 @@ macro_rules! conformance_list {
             a_waiter_need_not_wait_for_its_own_connect
             a_connection_is_handed_over_though_none_may_be_idle
         }
-        $crate::conformance_group! { $client, process:
+        $crate::conformance_group! { $client, $over, process:
             many_calls_share_few_connections
             every_caller_learns_that_the_server_is_gone
         }
-        $crate::conformance_group! { $client, connect:
+        $crate::conformance_group! { $client, $over, connect:
             localhost_is_found_by_the_systems_resolver
             an_address_asks_no_resolver
             an_ipv6_address_in_brackets_is_connected_to
@@ -268,7 +274,7 @@ macro_rules! conformance_list {
             a_dead_family_gives_way_to_the_other
             when_all_addresses_fail_each_is_named
         }
-        $crate::conformance_group! { $client, timeouts:
+        $crate::conformance_group! { $client, $over, timeouts:
             a_resolver_that_never_answers_is_a_connect_timeout
             an_address_that_never_answers_is_a_connect_timeout
             a_server_that_never_answers_is_a_head_timeout
@@ -285,7 +291,7 @@ macro_rules! conformance_list {
             a_deadline_does_not_outlive_its_call
             a_body_that_has_come_is_not_late
         }
-        $crate::conformance_group! { $client, cancel:
+        $crate::conformance_group! { $client, $over, cancel:
             a_call_that_waits_leaves_the_queue
             a_call_that_resolves_leaves_its_connection_to_others
             a_call_that_writes_closes_its_connection
@@ -298,13 +304,13 @@ macro_rules! conformance_list {
             a_body_that_nobody_reads_any_more_frees_its_place
             a_body_whose_rest_has_come_may_be_dropped
         }
-        $crate::conformance_group! { $client, backpressure:
+        $crate::conformance_group! { $client, $over, backpressure:
             a_reader_that_stops_blocks_its_own_server_only
             a_reader_may_stop_many_times
             a_slow_server_gets_the_whole_request
             an_early_response_is_delivered_while_the_upload_goes_on
         }
-        $crate::conformance_group! { $client, close:
+        $crate::conformance_group! { $client, $over, close:
             close_closes_idle_connections
             close_takes_effect_without_being_polled
             after_close_requests_are_refused
@@ -319,7 +325,7 @@ macro_rules! conformance_list {
             close_ends_a_reconnect_that_nobody_waits_for
             close_lets_a_body_finish
         }
-        $crate::conformance_group! { $client, executors:
+        $crate::conformance_group! { $client, $over, executors:
             the_futures_executor_drives_calls
             smol_drives_calls
             tokio_with_many_threads_drives_calls
@@ -329,10 +335,21 @@ macro_rules! conformance_list {
             a_client_made_outside_serves_a_runtime
             a_client_made_inside_a_runtime_serves_others
         }
-        $crate::conformance_group! { $client, service:
+        $crate::conformance_group! { $client, $over, service:
             a_service_is_ready_until_it_is_closed
             a_service_call_is_a_request
             a_full_pool_refuses_in_call
+        }
+    };
+}
+
+/// The cases whose servers are told how to speak TLS; a step of
+/// [`conformance_tests!`](crate::conformance_tests).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_list_of_tls {
+    ($client:ty, $over:ident) => {
+        $crate::conformance_group! { $client, $over, tls:
         }
     };
 }
@@ -368,8 +385,11 @@ impl Resolve for Gated {
     }
 }
 
-/// A client with these settings.
-pub fn client<C: ApiClient>(config: Config) -> C {
+/// A client with these settings; without others of TLS it trusts the servers of this process.
+pub fn client<C: ApiClient>(mut config: Config) -> C {
+    if matches!(config.tls.roots, Roots::System) {
+        config.tls.roots = certs::trusting().roots;
+    }
     C::new(config).expect("a client")
 }
 

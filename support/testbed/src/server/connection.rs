@@ -17,6 +17,7 @@ use super::{
     End, Log, Request, Shared, drained,
     log::{ConnectionLog, State},
     request::head_length,
+    tls::Tls,
 };
 use crate::BOUND;
 
@@ -34,6 +35,8 @@ pub struct Connection {
     shared: Arc<Shared>,
     /// `None` after [`close`](Self::close) or [`reset`](Self::reset).
     socket: Option<Arc<TcpStream>>,
+    /// `None` on a server without TLS, and after [`without_tls`](Self::without_tls).
+    tls: Option<Tls>,
     index: usize,
     /// Requests that were read.
     requests: usize,
@@ -45,16 +48,22 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, socket: Arc<TcpStream>, index: usize) -> Self {
-        Connection {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        socket: Arc<TcpStream>,
+        index: usize,
+    ) -> io::Result<Self> {
+        let tls = shared.tls.clone().map(Tls::new).transpose()?;
+        Ok(Connection {
             shared,
             socket: Some(socket),
+            tls,
             index,
             requests: 0,
             buffer: vec![0; BUFFER],
             unread: 0..0,
             end: None,
-        }
+        })
     }
 
     /// Its place in the order of acceptance, from 0.
@@ -150,8 +159,8 @@ impl Connection {
         }
     }
 
-    /// Reads and forgets until the peer has closed or reset the connection; which of the two
-    /// stands in the log.
+    /// Reads and forgets until the peer has closed or reset the connection, or broken TLS; which of
+    /// them stands in the log.
     ///
     /// # Errors
     ///
@@ -162,7 +171,9 @@ impl Connection {
             match self.fill() {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
-                Err(_) if self.end == Some(End::PeerReset) => return Ok(()),
+                Err(_) if matches!(self.end, Some(End::PeerReset | End::Tls(_))) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -170,13 +181,20 @@ impl Connection {
 
     // ===== sending =====
 
-    /// Sends these bytes, in one write if they are at most 64 KiB.
+    /// Sends these bytes, in one write if they are at most 64 KiB. Over TLS, records are of at most
+    /// 16 KiB.
     ///
     /// # Errors
     ///
     /// Those of the socket.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         for part in bytes.as_ref().chunks(WRITE) {
+            if self.tls.is_some() {
+                let records = self.seal(part)?;
+                self.write(&records)?;
+                self.note(|connection| connection.bytes_out += part.len());
+                continue;
+            }
             let mut left = part;
             while !left.is_empty() {
                 let written = self.socket()?.write(left);
@@ -229,18 +247,138 @@ impl Connection {
         drained::wait(self.socket()?, || self.shared.watched.lock().stopping)
     }
 
+    // ===== TLS =====
+
+    /// Finishes the handshake. Otherwise it goes on when the script reads or sends; on a server
+    /// without TLS there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; `InvalidData` with a [`rustls::Error`] if TLS failed, which ends the
+    /// script in peace.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        while self.tls.as_ref().is_some_and(Tls::is_handshaking) {
+            self.send_records()?;
+            if !self.receive_records()? {
+                return Err(eof("in a handshake"));
+            }
+        }
+        self.send_records()
+    }
+
+    /// Sends the first `length` bytes of what the handshake has the server send. `false` is that
+    /// there were more: then the connection goes on as if [`without_tls`](Self::without_tls).
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake).
+    pub fn handshake_until(&mut self, length: usize) -> io::Result<bool> {
+        let mut left = length;
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_handshaking()) {
+            let records = tls.take_records()?;
+            let now = records.len().min(left);
+            self.write(&records[..now])?;
+            if now < records.len() {
+                self.without_tls();
+                return Ok(false);
+            }
+            left -= now;
+            if !self.receive_records()? {
+                return Err(eof("in a handshake"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first flight of the handshake, which is not sent (RFC 8446 section 2).
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake).
+    pub fn first_flight(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let records = self.tls()?.take_records()?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if !self.receive_records()? {
+                return Err(eof("before it said hello"));
+            }
+        }
+    }
+
+    /// The records that carry these bytes, which are not sent. Sent after
+    /// [`without_tls`](Self::without_tls) they may be cut, joined and held back.
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake), which comes first.
+    pub fn seal(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<Vec<u8>> {
+        self.handshake()?;
+        self.tls()?.seal(bytes.as_ref())
+    }
+
+    /// From here on the script reads and sends the bytes of the socket themselves.
+    pub fn without_tls(&mut self) {
+        self.tls = None;
+    }
+
+    /// From here on each byte of a record is sent alone, after the client's application has read
+    /// the one before (on Linux; elsewhere they are only written one by one).
+    pub fn chop(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.chopped = true;
+        }
+    }
+
+    /// Changes the keys, and asks the client to change its own (RFC 8446 section 4.6.3).
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake), which comes first; TLS 1.2 has no such thing.
+    pub fn key_update(&mut self) -> io::Result<()> {
+        self.handshake()?;
+        self.tls()?.update_keys()?;
+        self.send_records()
+    }
+
+    /// Says that nothing more is sent (RFC 8446 section 6.1); the socket stays open.
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake), which comes first.
+    pub fn close_notify(&mut self) -> io::Result<()> {
+        self.handshake()?;
+        self.tls()?.end();
+        self.send_records()
+    }
+
+    /// Sends a fatal alert, as if the client had broken the protocol (RFC 8446 section 6.2).
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake), which comes first.
+    pub fn fatal_alert(&mut self) -> io::Result<()> {
+        self.handshake()?;
+        self.tls()?.fail()?;
+        self.send_records()
+    }
+
     // ===== ending =====
 
-    /// Closes the sending side: the peer reads to its end.
+    /// Closes the sending side: the peer reads to its end. TLS says so first.
     ///
     /// # Errors
     ///
     /// Those of the socket.
     pub fn half_close(&mut self) -> io::Result<()> {
+        if self.tls.is_some() {
+            self.close_notify()?;
+        }
         self.socket()?.shutdown(Shutdown::Write)
     }
 
-    /// Closes the connection, as the script's end does too. If bytes of the peer are unread, the
+    /// Closes the connection, as the script's end does too; TLS says so first. If bytes of the peer are unread, the
     /// system sends a reset, which may overtake what was sent before: the careful way to
     /// close is [`half_close`](Self::half_close) and [`wait_closed`](Self::wait_closed).
     pub fn close(&mut self) {
@@ -325,9 +463,14 @@ impl Connection {
             }
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
-        let mut socket = self.socket.as_deref().ok_or(io::ErrorKind::NotConnected)?;
-        let read = socket.read(&mut self.buffer[self.unread.end..]);
-        let read = read.map_err(|error| self.broken(error))?;
+        let read = match self.tls {
+            None => {
+                let mut socket = self.socket.as_deref().ok_or(io::ErrorKind::NotConnected)?;
+                let read = socket.read(&mut self.buffer[self.unread.end..]);
+                read.map_err(|error| self.broken(error))?
+            }
+            Some(_) => self.read_decrypted()?,
+        };
         self.unless_stopped()?;
         if read == 0 {
             self.end.get_or_insert(End::PeerClosed);
@@ -335,6 +478,63 @@ impl Connection {
         self.unread.end += read;
         self.note(|connection| connection.bytes_in += read);
         Ok(read)
+    }
+
+    fn tls(&mut self) -> io::Result<&mut Tls> {
+        self.tls.as_mut().ok_or_else(|| io::Error::other("expected a server with TLS"))
+    }
+
+    /// Reads once from TLS, behind what is unread. 0 is the peer's end, with a word of TLS or not.
+    fn read_decrypted(&mut self) -> io::Result<usize> {
+        loop {
+            self.send_records()?;
+            let Some(tls) = &mut self.tls else { return Ok(0) };
+            if let Some(length) = tls.decrypted(&mut self.buffer[self.unread.end..])? {
+                return Ok(length);
+            }
+            let more = self.receive_records()?;
+            if !more && self.tls.as_ref().is_some_and(Tls::is_handshaking) {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Waits for records of the client; `false` is the end of the socket. If TLS fails, it says so.
+    fn receive_records(&mut self) -> io::Result<bool> {
+        let socket = self.socket.as_deref().ok_or(io::ErrorKind::NotConnected)?;
+        let Some(tls) = &mut self.tls else { return Ok(false) };
+        let received = tls.receive(socket);
+        if let Some(news) = tls.news() {
+            self.note(|connection| connection.tls = Some(news));
+        }
+        received.map_err(|error| {
+            // The client may be gone, and need not be told.
+            let _ = self.send_records();
+            self.broken(error)
+        })
+    }
+
+    /// Sends what TLS has to say.
+    fn send_records(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let records = tls.take_records()?;
+        self.write(&records)
+    }
+
+    /// Sends the bytes of records.
+    fn write(&mut self, records: &[u8]) -> io::Result<()> {
+        let size = match &self.tls {
+            Some(tls) if tls.chopped => 1,
+            _ => WRITE,
+        };
+        for (index, part) in records.chunks(size).enumerate() {
+            if index > 0 && size == 1 {
+                self.wait_read()?;
+            }
+            let written = self.socket()?.write_all(part);
+            written.map_err(|error| self.broken(error))?;
+        }
+        Ok(())
     }
 
     fn record(&mut self, request: Request) -> Arc<Request> {
@@ -360,8 +560,12 @@ impl Connection {
     /// Remembers that the peer ended the connection with what made this call fail, unless our own
     /// stop did.
     fn broken(&mut self, error: io::Error) -> io::Error {
-        if is_peers_end(&error) && self.unless_stopped().is_ok() {
-            self.end.get_or_insert(End::PeerReset);
+        if self.unless_stopped().is_ok() {
+            if is_peers_end(&error) {
+                self.end.get_or_insert(End::PeerReset);
+            } else if let Some(why) = tls_failure(&error) {
+                self.end.get_or_insert(End::Tls(why));
+            }
         }
         error
     }
@@ -377,9 +581,13 @@ impl Connection {
     pub(super) fn finish(&mut self, end: End) {
         let Some(socket) = self.socket.take() else { return };
         let end = self.end.take().unwrap_or(end);
+        let goodbye = self.tls.take().filter(|_| end == End::Closed || end == End::PeerClosed);
         // Counted before the peer can know: it may connect again at once, and has one open then.
         self.shared.ended(self.index, end);
         self.shared.forget(self.index);
+        if let Some(tls) = goodbye {
+            say_goodbye(tls, &socket);
+        }
         drop(socket);
     }
 
@@ -390,6 +598,7 @@ impl Connection {
             Ok(()) => End::Closed,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => End::PeerClosed,
             Err(error) if is_peers_end(&error) => End::PeerReset,
+            Err(error) if tls_failure(&error).is_some() => End::Tls(error.to_string()),
             Err(error) => End::Failed(error.to_string()),
         }
     }
@@ -398,6 +607,25 @@ impl Connection {
 fn is_peers_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+}
+
+/// What TLS said, if it was TLS that failed.
+fn tls_failure(error: &io::Error) -> Option<String> {
+    Some(error.get_ref()?.downcast_ref::<rustls::Error>()?.to_string())
+}
+
+/// Says that nothing more is sent, if there is room for it at once.
+fn say_goodbye(mut tls: Tls, mut socket: &TcpStream) {
+    if tls.is_handshaking() {
+        return;
+    }
+    tls.end();
+    // A client that takes nothing, or is gone, sees the end of the socket instead.
+    let said = tls.take_records().and_then(|records| {
+        socket.set_nonblocking(true)?;
+        socket.write_all(&records)
+    });
+    drop(said);
 }
 
 fn eof(place: &str) -> io::Error {

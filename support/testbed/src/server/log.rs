@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use super::Request;
+use super::{Request, TlsLog};
 use crate::BOUND;
 
 /// What a server has seen so far.
@@ -46,10 +46,12 @@ pub struct ConnectionLog {
     pub peer: SocketAddr,
     /// Requests that were received on it.
     pub requests: usize,
-    /// Bytes that were read.
+    /// Bytes that were read; under TLS, decrypted.
     pub bytes_in: usize,
-    /// Bytes that the system has taken for sending.
+    /// Bytes that the system has taken for sending; under TLS, before they were encrypted.
     pub bytes_out: usize,
+    /// What its handshake has come to, once that is over on a server with TLS.
+    pub tls: Option<TlsLog>,
     /// How it ended, once it has.
     pub end: Option<End>,
 }
@@ -65,6 +67,8 @@ pub enum End {
     Closed,
     /// The script reset it.
     Reset,
+    /// TLS failed: an alert of the peer's, or a rule that it broke.
+    Tls(String),
     /// The server was stopped.
     Stopped,
     /// The script failed: a gate stayed shut, what came was no request, an assertion.
@@ -75,6 +79,11 @@ impl Log {
     /// Connections that have ended.
     pub fn closed(&self) -> usize {
         self.accepted - self.open
+    }
+
+    /// What the handshake of the connection of this index has come to, once it is over.
+    pub fn tls(&self, connection: usize) -> Option<&TlsLog> {
+        self.connections.get(connection)?.tls.as_ref()
     }
 
     /// How the connection of this index ended; `None` if it is open, or was never accepted.

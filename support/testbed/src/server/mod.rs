@@ -30,8 +30,10 @@ mod listen;
 mod log;
 mod request;
 mod threads;
+mod tls;
 
 use std::{
+    cell::Cell,
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -43,6 +45,7 @@ pub use self::{
     listen::has_ipv6,
     log::{ConnectionLog, End, Log},
     request::Request,
+    tls::{ServerTls, TlsLog, Version},
 };
 use self::{
     listen::Listener,
@@ -63,6 +66,7 @@ struct Shared {
     threads: Threads,
     /// Whether the log keeps requests and connections, or only counts them.
     recorded: bool,
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 type Script = dyn Fn(&mut Connection) -> io::Result<()> + Send + Sync;
@@ -74,10 +78,30 @@ pub struct Options {
     recorded: bool,
     receive_buffer: Option<usize>,
     send_buffer: Option<usize>,
+    tls: Option<ServerTls>,
 }
 
 /// The running servers, for [`dump`].
 static RUNNING: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Whether servers that this thread starts speak TLS though they are not told to.
+    static OVER_TLS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a case as it is: the counterpart of [`over_tls`].
+pub fn plain<R>(case: impl FnOnce() -> R) -> R {
+    case()
+}
+
+/// Runs a case whose servers, those that it starts on this thread, all speak TLS: what is promised
+/// of plain HTTP holds under TLS too.
+pub fn over_tls<R>(case: impl FnOnce() -> R) -> R {
+    let before = OVER_TLS.replace(true);
+    let result = case();
+    OVER_TLS.set(before);
+    result
+}
 
 impl Default for Options {
     fn default() -> Self {
@@ -86,6 +110,7 @@ impl Default for Options {
             recorded: true,
             receive_buffer: None,
             send_buffer: None,
+            tls: OVER_TLS.get().then(ServerTls::new),
         }
     }
 }
@@ -141,11 +166,19 @@ impl Options {
         self
     }
 
+    /// Speaks TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
     ///
-    /// The system's, if an address cannot be bound or a thread not be started.
+    /// The system's, if an address cannot be bound or a thread not be started; rustls's, if key and
+    /// certificate do not fit.
     pub fn start(
         self,
         script: impl Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static,
@@ -156,6 +189,7 @@ impl Options {
             watched: Watched::default(),
             threads: Threads::default(),
             recorded: self.recorded,
+            tls: self.tls.as_ref().map(ServerTls::build).transpose()?,
         });
         let script: Arc<Script> = Arc::new(script);
         let mut server = Server { shared, addresses, acceptors: Vec::new() };
@@ -196,14 +230,19 @@ impl Server {
         self.addr().port()
     }
 
+    /// The scheme of its URLs.
+    pub fn scheme(&self) -> &'static str {
+        if self.shared.tls.is_some() { "https" } else { "http" }
+    }
+
     /// The URL of a path on this server: `server.url("/a")` is `http://127.0.0.1:PORT/a`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.addr())
+        format!("{}://{}{path}", self.scheme(), self.addr())
     }
 
     /// The URL of a path under another name for this server, such as `localhost`.
     pub fn url_as(&self, host: &str, path: &str) -> String {
-        format!("http://{host}:{}{path}", self.port())
+        format!("{}://{host}:{}{path}", self.scheme(), self.port())
     }
 
     /// What has happened so far.

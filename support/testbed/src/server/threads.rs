@@ -102,13 +102,20 @@ fn run(
 }
 
 fn follow(shared: &Arc<Shared>, script: &Arc<Script>, socket: Arc<TcpStream>, index: usize) {
-    let mut connection = Connection::new(shared.clone(), socket, index);
-    let result = catch_unwind(AssertUnwindSafe(|| script(&mut connection)));
-    let end = match result {
-        Ok(result) => connection.verdict(result),
-        Err(panic) => End::Failed(message(&*panic)),
-    };
-    connection.finish(end);
+    match Connection::new(shared.clone(), socket, index) {
+        Ok(mut connection) => {
+            let result = catch_unwind(AssertUnwindSafe(|| script(&mut connection)));
+            let end = match result {
+                Ok(result) => connection.verdict(result),
+                Err(panic) => End::Failed(message(&*panic)),
+            };
+            connection.finish(end);
+        }
+        Err(error) => {
+            shared.ended(index, End::Failed(error.to_string()));
+            shared.forget(index);
+        }
+    }
     let mut running = shared.threads.lock();
     if let Some(thread) = running.threads.remove(&index) {
         running.ended.push(thread);
@@ -171,8 +178,14 @@ impl Shared {
             log.open += 1;
             log.most_open = log.most_open.max(log.open - gone.min(log.open - 1));
             if self.recorded {
-                let new =
-                    ConnectionLog { peer, requests: 0, bytes_in: 0, bytes_out: 0, end: None };
+                let new = ConnectionLog {
+                    peer,
+                    requests: 0,
+                    bytes_in: 0,
+                    bytes_out: 0,
+                    tls: None,
+                    end: None,
+                };
                 log.connections.push(new);
             }
             index
@@ -182,7 +195,17 @@ impl Shared {
 
 /// Whether the peer's close has arrived, though the script has not read so far. A client that
 /// closes one connection and then makes another has one open, not two.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
+fn peer_is_gone(socket: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    // Not by a look at what is to be read: TLS says goodbye before it closes.
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_ok_and(|events| events > 0)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
 fn peer_is_gone(socket: &TcpStream) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
