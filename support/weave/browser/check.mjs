@@ -4,10 +4,10 @@
 //
 // Each page is opened three times. At 1280 and at 390 pixels, in a light and a dark theme: nothing on
 // the console, no request that fails or leaves the folder, no finding of axe (WCAG 2.2 A and AA, and
-// best practices), nothing that scrolls sideways but code and tables themselves; by keyboard alone
-// the sidebar opens, the theme changes, a fold opens, and what has the focus shows it; deleted lines
-// are not copied along. Then without JavaScript: the text and every deleted line can be read. The
-// search is tried once for each word of a list.
+// best practices), nothing that scrolls sideways but code itself. By keyboard alone the sidebar opens,
+// the theme changes and a fold opens, and what has the focus shows it. Deleted lines are not copied
+// along. Then without JavaScript: the text and every deleted line can be read. At last the search is
+// tried with some words.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
@@ -84,17 +84,23 @@ async function open(browser, name, { width, height }, more = {}) {
   return { page, where, context };
 }
 
+// The page stays where it is, and so does all that is in it, but code.
 async function sideways(page, where) {
-  const widest = await page.evaluate(() => {
+  const wide = await page.evaluate(() => {
     const root = document.documentElement;
-    if (root.scrollWidth <= root.clientWidth) return null;
-    const over = Array.from(document.querySelectorAll("main *"))
-      .filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
-    const last = over.find(e => !over.includes(e.parentElement)) ?? over[0];
-    const name = last ? `${last.tagName.toLowerCase()}.${last.className} "${last.textContent.slice(0, 60)}"` : "";
-    return `by ${root.scrollWidth - root.clientWidth} px: ${name}`;
+    const name = e => `${e.tagName.toLowerCase()}.${e.className} "${e.textContent.trim().slice(0, 40)}"`;
+    const all = Array.from(document.querySelectorAll("main *:not(pre, pre *)"));
+    const scrolls = e => e.scrollWidth > e.clientWidth + 1
+      && ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
+    const found = all.filter(scrolls).map(name);
+    if (root.scrollWidth > root.clientWidth) {
+      const over = all.filter(e => e.getBoundingClientRect().right > root.clientWidth + 1);
+      const outermost = over.filter(e => !over.includes(e.parentElement)).map(name);
+      found.push(`the page, for ${outermost[0] ?? "something outside its text"}`);
+    }
+    return found;
   });
-  if (widest) report(where, `scrolls sideways ${widest}`);
+  for (const name of wide) report(where, `scrolls sideways: ${name}`);
 }
 
 async function accessible(page, where) {
