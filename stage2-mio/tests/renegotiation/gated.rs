@@ -13,10 +13,9 @@ use stage2_mio::{
 };
 
 /// Lets so many bytes pass, and the rest of the write that goes beyond; then none.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Gate(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
     left: usize,
     /// The stream, and how it is registered.
@@ -34,7 +33,12 @@ struct Stream {
 impl Gate {
     /// A gate that is shut after so many bytes.
     pub(crate) fn after(bytes: usize) -> Self {
-        Gate(Arc::new(Mutex::new(State { left: bytes, ..State::default() })))
+        Gate(Arc::new(Mutex::new(State { left: bytes, watched: None })))
+    }
+
+    /// Lets nothing more pass.
+    pub(crate) fn shut(&self) {
+        self.state().left = 0;
     }
 
     /// Lets everything pass. The loop hears that there is room, as it would of a socket.
@@ -47,6 +51,7 @@ impl Gate {
     }
 
     /// Whether nothing can pass.
+    #[cfg(feature = "openssl")]
     pub(crate) fn is_shut(&self) -> bool {
         self.state().left == 0
     }
