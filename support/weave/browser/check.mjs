@@ -6,8 +6,8 @@
 // the console, no request that fails or leaves the folder, no finding of axe (WCAG 2.2 A and AA, and
 // best practices), nothing that scrolls sideways but code itself. By keyboard alone the sidebar opens,
 // the theme changes and a fold opens, and what has the focus shows it. Deleted lines are not copied
-// along. Then without JavaScript: the text and every deleted line can be read. At last the search is
-// tried with some words.
+// along; a recording is stepped through. Then without JavaScript: the text, every deleted line and
+// every recorded event can be read. At last the search is tried with some words.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
@@ -195,6 +195,25 @@ async function copies(page, where) {
   if (wrong) report(where, "the copy button copies something else than what stayed and came");
 }
 
+// A recording is stepped through by keyboard: it says what it shows, and the page is not turned.
+async function steps(page, where) {
+  const figure = page.locator("figure.w-trace").first();
+  if (await figure.count() === 0) return;
+  const address = page.url();
+  const shown = () => figure.locator(".w-lane li:not(.w-later)").count();
+  const all = await shown();
+  await figure.getByRole("button", { name: "Step through" }).press("Enter");
+  for (const [key, count] of [["ArrowRight", 1], ["ArrowRight", 2], ["ArrowLeft", 1], ["End", all]]) {
+    await page.keyboard.press(key);
+    const said = await figure.getByRole("status").textContent();
+    if (await shown() !== count || !said.startsWith(`${count} of ${all}.`)) {
+      report(where, `after ${key} a recording shows ${await shown()} of ${all} events, and says "${said}"`);
+    }
+  }
+  await figure.getByRole("button", { name: "Show all" }).press("Enter");
+  if (await shown() !== all || page.url() !== address) report(where, "a recording does not come back whole");
+}
+
 async function look(browser, name, size) {
   const { page, where, context } = await open(browser, name, size);
   if (size.width < 1000) await sidebar(page, where);
@@ -205,6 +224,7 @@ async function look(browser, name, size) {
   }
   await folds(page, where);
   await copies(page, where);
+  await steps(page, where);
   await page.evaluate(axe);
   await shorten(page);
   for (const colours of THEMES) {
@@ -229,7 +249,7 @@ async function withoutScript(browser, name) {
     const seen = e => e.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true });
     if (!seen(document.querySelector("main h1"))) return "its title";
     // A fold's content is a press away, also without a script.
-    const lines = Array.from(document.querySelectorAll("main .l"))
+    const lines = Array.from(document.querySelectorAll("main .l, main .w-lane li"))
       .filter(line => !line.closest("details:not([open])"));
     const line = lines.find(line => !seen(line) || line.getBoundingClientRect().height === 0);
     return line ? `the line "${line.textContent.trim()}"` : null;

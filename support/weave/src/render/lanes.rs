@@ -88,7 +88,7 @@ fn name(lane: &Lane) -> String {
 
 /// What an event says besides its word, with the blank before it.
 fn details(event: &Event) -> String {
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = event.why.iter().cloned().collect();
     if let Some(request) = event.request {
         parts.push(format!("request {request}"));
     }
@@ -100,9 +100,6 @@ fn details(event: &Event) -> String {
     }
     if let Some(bytes) = event.bytes {
         parts.push(format!("{} bytes", thousands(bytes)));
-    }
-    if let Some(why) = &event.why {
-        parts.push(why.clone());
     }
     if event.thread != "loop" {
         parts.push(format!("on the {}’s thread", event.thread));
