@@ -77,6 +77,8 @@ fn s_server_renegotiates_when_told() {
         server.renegotiate();
         server.say("after\n");
         assert_eq!(read(&mut stream, 6), b"after\n");
+        stream.write_all(b"done\n").unwrap();
+        server.wait_for("done");
         assert_ne!(finished(&stream), first, "there was no second handshake");
     });
 }
