@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use bytes::Bytes;
-use client_core::Config;
+use client_core::{Config, Roots, Tls};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use lexopt::prelude::*;
 
@@ -109,7 +109,7 @@ pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
             Long("connect-timeout") => {
                 args.config.connect_timeout = time("--connect-timeout", &text(&mut parser)?)?;
             }
-            Long("cacert") => return Err(no_tls(&text(&mut parser)?)),
+            Long("cacert") => args.config.tls = trusting(value(&mut parser)?)?,
             Long("resolve") => pins.add(&text(&mut parser)?)?,
             Long("help") => return Ok(Parsed::Help),
             Value(url) => args.urls.push(self::url(url)?),
@@ -209,8 +209,14 @@ fn body(data: OsString) -> Result<Bytes, String> {
     }
 }
 
-fn no_tls(file: &str) -> String {
-    format!("--cacert {file}: TLS is not built in yet; expected http:// and no --cacert")
+fn trusting(file: OsString) -> Result<Tls, String> {
+    let name = file.display();
+    let wrong = |why: &dyn Display| {
+        format!("expected a file of PEM certificates after --cacert: {name}: {why}")
+    };
+    let pem = std::fs::read(&file).map_err(|error| wrong(&error))?;
+    let roots = Roots::from_pem(&pem).map_err(|error| wrong(&error))?;
+    Ok(Tls::new().roots(roots))
 }
 
 fn once<T>(option: &str, place: &mut Option<T>, value: T) -> Result<(), String> {
@@ -287,7 +293,8 @@ mod tests {
             (&["--frobnicate", "http://h/"], "expected one of the options"),
             (&["-d", "a", "-d", "b", "http://h/"], "only once"),
             (&["-d", "@/no/such/file", "http://h/"], "a file that can be read"),
-            (&["--cacert", "ca.pem", "https://h/"], "TLS is not built in yet"),
+            (&["--cacert", "/no/such/file", "https://h/"], "a file of PEM certificates"),
+            (&["--cacert", "/dev/null", "https://h/"], "a file of PEM certificates"),
             (&["--resolve", "h:80", "http://h/"], "HOST:PORT:ADDR"),
             (&["/only/a/path"], "expected a URL"),
             (&["http://a b/"], "expected a URL"),
