@@ -18,6 +18,8 @@ pub(crate) struct Gate(Arc<Mutex<State>>);
 
 struct State {
     left: usize,
+    /// Writes that came to nothing.
+    refused: usize,
     /// The stream, and how it is registered.
     watched: Option<(Arc<Mutex<TcpStream>>, Registry, Token, Interest)>,
 }
@@ -33,7 +35,7 @@ struct Stream {
 impl Gate {
     /// A gate that is shut after so many bytes.
     pub(crate) fn after(bytes: usize) -> Self {
-        Gate(Arc::new(Mutex::new(State { left: bytes, watched: None })))
+        Gate(Arc::new(Mutex::new(State { left: bytes, refused: 0, watched: None })))
     }
 
     /// Lets nothing more pass.
@@ -50,10 +52,9 @@ impl Gate {
         }
     }
 
-    /// Whether nothing can pass.
-    #[cfg(feature = "openssl")]
-    pub(crate) fn is_shut(&self) -> bool {
-        self.state().left == 0
+    /// How often somebody has wanted to write, and could not.
+    pub(crate) fn refused(&self) -> usize {
+        self.state().refused
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,6 +86,7 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.gate.state();
         if state.left == 0 {
+            state.refused += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let n = self.tcp.lock().unwrap().write(bytes)?;

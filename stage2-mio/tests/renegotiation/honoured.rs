@@ -6,47 +6,67 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage2_mio::{Client, Error, OpenSsl, Parts};
-use testbed::{Gate, certs, run::bounded, run::eventually};
+use testbed::{
+    Gate, Server, certs,
+    openssl_server::Session,
+    reply,
+    run::{bounded, eventually},
+};
 
 use crate::{
     gated::{self, Gated},
     record::Record,
-    server::Server,
 };
 
-const HALF: &str = "123456789\n";
+const HALF: &str = "a half";
 /// A request so large that it is still being written when its response comes.
 const UPLOAD: usize = 400_000;
+
+/// Answers before it has the request, asks for a second handshake in the middle of the answer, and
+/// then takes the request.
+fn server() -> Server {
+    Server::start(|conn| {
+        let mut tls = Session::accept(conn)?;
+        tls.request()?;
+        tls.send(reply::head(200, &[("content-length", "12")]))?;
+        tls.send(HALF)?;
+        conn.wait("renegotiate")?;
+        tls.renegotiate()?;
+        tls.finish_renegotiation()?;
+        tls.read_exact(UPLOAD)?;
+        tls.send(HALF)?;
+        tls.wait_closed();
+        Ok(())
+    })
+}
 
 #[test]
 fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
     bounded("a_read_waits_to_write_and_then_a_write_waits_for_a_read", || {
-        let Some(mut server) = Server::start("a_read_and_a_write") else { return };
-        let (record, _guard) = Record::start();
+        let (server, (record, _guard)) = (server(), Record::start());
         let gate = gated::Gate::after(UPLOAD / 4);
         let secure = OpenSsl::new(&certs::trusting()).unwrap();
         let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
         let (client, mut driver) =
             Client::with_driver(certs::trusting_config(), parts).unwrap();
-        let request = Request::post(format!("https://localhost:{}/", server.port));
+        let request = Request::post(format!("https://localhost:{}/", server.port()));
         let upload = Bytes::from(vec![b'~'; UPLOAD]);
         let call = client.request(request.body(Full::from(upload)).unwrap());
 
         let half = Gate::new();
         let script = thread::spawn({
-            let (half, record) = (half.clone(), record.clone());
+            let half = half.clone();
             move || {
-                eventually("a send buffer that is full", || gate.is_shut());
-                server.say(&format!("HTTP/1.1 200 OK\ncontent-length: 20\n\n{HALF}"));
                 half.wait();
-                server.renegotiate();
+                eventually("a send buffer that is full", || gate.refused() > 0);
+                assert!(!record.has("read", "write"));
+                server.open("renegotiate");
                 eventually("a read that waits to write", || record.has("read", "write"));
                 assert!(!record.has("write", "read"));
                 gate.open();
                 eventually("a write that waits for a read", || record.has("write", "read"));
-                eventually("the rest of the upload", || server.count(b'~') == UPLOAD);
-                server.say(HALF);
-                server
+                server.wait_closed(1);
+                server.finish();
             }
         });
         let exchange = async {

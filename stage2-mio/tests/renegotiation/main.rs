@@ -11,6 +11,5 @@ mod gated;
 mod honoured;
 mod record;
 mod refused;
-mod server;
 #[cfg(feature = "openssl")]
 mod textbook;

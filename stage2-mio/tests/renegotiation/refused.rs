@@ -6,12 +6,16 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage2_mio::{Body, Client, Error, ErrorKind, Parts};
-use testbed::{Gate, certs, run::bounded, run::eventually};
+use testbed::{
+    Gate, certs,
+    run::{bounded, eventually},
+    s_server::SServer,
+    server::Version,
+};
 
 use crate::{
     gated::{self, Gated},
     record::Record,
-    server::Server,
 };
 
 const THIRD: &str = "123456789\n";
@@ -25,13 +29,13 @@ async fn piece(body: &mut Body) -> Result<Bytes, Error> {
 #[test]
 fn a_refusal_goes_out_though_the_client_only_reads() {
     bounded("a_refusal_goes_out_though_the_client_only_reads", || {
-        let Some(mut server) = Server::start("a_refusal") else { return };
+        let Some(mut server) = SServer::start(Version::Tls12) else { return };
         let (record, _guard) = Record::start();
         let gate = gated::Gate::after(usize::MAX);
         let parts = Parts::new().dial(Gated(gate.clone()));
         let (client, mut driver) =
             Client::with_driver(certs::trusting_config(), parts).unwrap();
-        let request = Request::get(format!("https://localhost:{}/", server.port));
+        let request = Request::get(server.url("/"));
         let call = client.request(request.body(Full::default()).unwrap());
 
         let (first, second) = (Gate::new(), Gate::new());

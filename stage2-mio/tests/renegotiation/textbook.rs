@@ -3,15 +3,12 @@
 //! called is a write and data came first.
 
 use std::{
-    cell::RefCell,
     io::{self, Read, Write},
     net::TcpStream,
 };
 
 use openssl::ssl::{ErrorCode, SslConnector, SslMethod, SslStream, SslVerifyMode};
-use testbed::run::{bounded, eventually};
-
-use crate::server::Server;
+use testbed::{Server, openssl_server::Session, run::bounded};
 
 /// Blocks on reads, and says `WouldBlock` to writes while they are held back.
 #[derive(Debug)]
@@ -36,32 +33,48 @@ impl Write for Held {
     }
 }
 
-/// A client whose read waits to write a handshake, with data of the server in its socket.
-fn in_renegotiation(server: &mut Server) -> SslStream<Held> {
+/// Asks for a renegotiation between two words, and expects one from the client at its end.
+fn server() -> Server {
+    Server::start(|conn| {
+        let mut tls = Session::accept(conn)?;
+        tls.send("first")?;
+        tls.renegotiate()?;
+        tls.send("second")?;
+        tls.finish_renegotiation()?;
+        tls.send("third")?;
+        assert_eq!(tls.read_exact(5)?, b"hello");
+        tls.send("fourth")
+    })
+}
+
+/// A client whose read waits to write its part of the handshake, with a word of the server in its
+/// socket. Then its writes are let go.
+fn in_renegotiation(server: &Server) -> SslStream<Held> {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
     connector.set_verify(SslVerifyMode::NONE);
-    let tcp = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    let held = Held { tcp, shut: false };
+    let held = Held { tcp: TcpStream::connect(server.addr()).unwrap(), shut: false };
     let mut stream = connector.build().connect("localhost", held).unwrap();
-    server.wait_for("Secure Renegotiation IS supported");
-    server.say("first\n");
-    assert_eq!(stream.ssl_read(&mut [0; 100]).unwrap(), 6);
     stream.get_mut().shut = true;
-    server.renegotiate();
+    assert_eq!(word(&mut stream), "first");
     let error = stream.ssl_read(&mut [0; 100]).unwrap_err();
     assert_eq!(error.code(), ErrorCode::WANT_WRITE);
-    server.say("second\n");
-    assert_eq!(stream.get_ref().tcp.peek(&mut [0]).unwrap(), 1);
+    assert_eq!(stream.get_ref().tcp.peek(&mut [0]).unwrap(), 1, "expected the second word");
     stream.get_mut().shut = false;
     stream
+}
+
+fn word(stream: &mut SslStream<Held>) -> String {
+    let mut buffer = [0; 100];
+    let n = stream.ssl_read(&mut buffer).unwrap();
+    String::from_utf8(buffer[..n].to_vec()).unwrap()
 }
 
 #[test]
 fn a_write_that_is_called_again_kills_the_connection() {
     bounded("a_write_that_is_called_again_kills_the_connection", || {
-        let Some(mut server) = Server::start("a_write_again") else { return };
-        let mut stream = in_renegotiation(&mut server);
-        let error = stream.ssl_write(b"hello\n").unwrap_err();
+        let server = server();
+        let mut stream = in_renegotiation(&server);
+        let error = stream.ssl_write(b"hello").unwrap_err();
         assert_eq!(error.code(), ErrorCode::SSL);
         assert!(error.to_string().contains("unexpected record"), "{error}");
     });
@@ -70,20 +83,13 @@ fn a_write_that_is_called_again_kills_the_connection() {
 #[test]
 fn a_read_that_is_called_again_does_not() {
     bounded("a_read_that_is_called_again_does_not", || {
-        let Some(mut server) = Server::start("a_read_again") else { return };
-        let mut stream = in_renegotiation(&mut server);
-        assert_eq!(stream.ssl_read(&mut [0; 100]).unwrap(), 7);
+        let server = server();
+        let mut stream = in_renegotiation(&server);
+        assert_eq!(word(&mut stream), "second");
         assert!(!stream.ssl().is_init_finished());
-        stream.get_ref().tcp.set_nonblocking(true).unwrap();
-        let stream = RefCell::new(stream);
-        eventually("the end of the handshake", || {
-            let mut stream = stream.borrow_mut();
-            let error = stream.ssl_read(&mut [0; 100]).unwrap_err();
-            assert_eq!(error.code(), ErrorCode::WANT_READ);
-            stream.ssl().is_init_finished()
-        });
-        let mut stream = stream.into_inner();
-        assert_eq!(stream.ssl_write(b"hello\n").unwrap(), 6);
-        server.wait_for("hello");
+        assert_eq!(word(&mut stream), "third");
+        assert!(stream.ssl().is_init_finished());
+        assert_eq!(stream.ssl_write(b"hello").unwrap(), 5);
+        assert_eq!(word(&mut stream), "fourth");
     });
 }
