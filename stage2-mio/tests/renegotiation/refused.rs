@@ -49,6 +49,7 @@ fn a_refusal_goes_out_though_the_client_only_reads() {
                 first.wait();
                 server.renegotiate();
                 eventually("an alert that waits", || record.has("read", "either"));
+                assert!(gate.refused() > 0);
                 // The server has not heard the refusal, and goes on.
                 server.say(THIRD);
                 second.wait();
