@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Origin, Outgoing, PoolStats, Scheme};
+use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
@@ -26,6 +26,8 @@ use crate::{
     call::{Answer, Call, GivenUp, Job},
     event_loop,
     inbox::{Inbox, Ring},
+    parts::Parts,
+    tls::Security,
 };
 
 /// A pooled HTTP/1.1 client, whose sockets live on one event loop in a thread of its own. A clone
@@ -44,6 +46,8 @@ struct Handle {
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Message>,
     pub(crate) stats: Arc<Mutex<PoolStats>>,
+    /// Callers check requests against it, the loop secures streams with it.
+    pub(crate) security: Security,
     /// Rings the pool's machine.
     bell: Arc<Bell>,
     tickets: AtomicU64,
@@ -74,9 +78,18 @@ impl Client {
     /// [`Error::InvalidRequest`] if a limit is zero that must not be, [`Error::Io`] if the system
     /// refuses a thread or what the event loop needs.
     pub fn new(config: Config) -> Result<Self, Error> {
+        Client::with_parts(config, Parts::new())
+    }
+
+    /// Starts a client of which the user has replaced parts.
+    ///
+    /// # Errors
+    ///
+    /// [`Client::new`]'s.
+    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
         config.check()?;
-        let shared =
-            event_loop::start(config).map_err(|e| Error::io("starting the event loop", e))?;
+        let shared = event_loop::start(config, parts)
+            .map_err(|error| Error::io("starting the event loop", error))?;
         Ok(Client { handle: Arc::new(Handle { shared }) })
     }
 
@@ -160,10 +173,11 @@ impl Drop for Handle {
 // ===== impl Shared =====
 
 impl Shared {
-    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(bell: Arc<Bell>, security: Security) -> Self {
         Shared {
             inbox: Inbox::new(),
             stats: Arc::default(),
+            security,
             bell,
             tickets: AtomicU64::new(0),
             ended: Mutex::default(),
@@ -173,7 +187,7 @@ impl Shared {
     /// Accepts a request: from here on the loop answers for it.
     fn accept(&self, request: Request<Full<Bytes>>) -> Result<Arc<Call>, Error> {
         let outgoing = Outgoing::new(request)?;
-        check_scheme(&outgoing.origin)?;
+        self.security.check(&outgoing.origin)?;
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let call = Call::new(ticket, outgoing);
         let submitted = self.inbox.submit(Message::Request(Job::new(call.clone())));
@@ -222,13 +236,6 @@ impl Shared {
             ended.waiting.push(cx.waker().clone());
         }
         Poll::Pending
-    }
-}
-
-fn check_scheme(origin: &Origin) -> Result<(), Error> {
-    match origin.scheme() {
-        Scheme::Http => Ok(()),
-        Scheme::Https => Err(Error::invalid("https is not supported yet: expected http")),
     }
 }
 

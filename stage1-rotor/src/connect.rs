@@ -1,14 +1,15 @@
-//! From an origin to a connection: name, addresses, race, TCP.
+//! From an origin to a stream that is open: name, addresses, race, TCP.
 //!
 //! A chain is a machine ([`Racer`]) that asks for the addresses and starts attempts, each of which
 //! is a machine of its own ([`Attempt`]), because rotor gives a machine one token, and a token tells
-//! one socket. They share a [`Contest`]. The attempt that wins becomes the connection, in its slot
-//! and with its registration; the racer ends.
+//! one socket. They share a [`Contest`]. The attempt that wins goes on in its slot and with its
+//! registration ([`Handshake`]), and the racer ends. If the user has replaced all this by a part
+//! ([`Dial`]), the racer itself goes on so.
 //!
 //! Its rules (RFC 8305 section 5):
 //! - the next address is tried when the one before has failed, or after [`ATTEMPT_DELAY`];
 //! - the first to connect wins; the sockets of the others are closed before it sends a byte;
-//! - one deadline covers all of it.
+//! - one deadline covers all of it, and TLS too.
 
 use std::{
     cell::RefCell,
@@ -27,13 +28,13 @@ use rotor::{EventSet, Response, Scope, Time, Void};
 
 use crate::{
     bell::Bell,
-    call::Ticket,
     event_loop::{Context, Fsm, Reply, Seed, end},
-    pool::{Chain, PlaceId},
+    handshake::{Handshake, Step as Shake, lose},
+    parts::{Dial, guard},
+    pool::Chain,
     resolver,
-    serving::Serving,
     timer::{after, earliest, passed, rest},
-    transport::{TcpStream, interest, mode},
+    transport::{Stream, TcpStream, Transport, interest, mode},
 };
 
 // ===== The race, without sockets =====
@@ -108,9 +109,9 @@ impl Race {
 
 /// What the machines of one chain share. They live in one thread.
 pub(crate) struct Contest {
-    place: PlaceId,
-    /// For whom, in recordings.
-    ticket: Ticket,
+    chain: Chain,
+    /// The chain's.
+    deadline: Time,
     race: Race,
     /// By the number of the attempt. A socket that is gone tells its machine to end.
     entrants: Vec<Entrant>,
@@ -132,7 +133,7 @@ impl Contest {
         loop {
             let step = self.race.step(now);
             let Step::Try(number, address) = step else { return step };
-            io_model!(connect, request = self.ticket, address = %address);
+            io_model!(connect, request = self.chain.ticket, address = %address);
             let socket = TcpStream::connect(address, nodelay);
             let (socket, failure) = match socket {
                 Ok(socket) => (Some(socket), None),
@@ -190,22 +191,29 @@ pub(crate) struct Racer {
 }
 
 enum Stage {
+    /// All is left to a user's part.
+    Dialling(Arc<dyn Dial>),
     Resolving(Resolving),
     Racing(Rc<RefCell<Contest>>),
 }
 
 impl Racer {
-    /// Asks for the addresses. A machine can neither end nor spawn while it is made, so the rest
+    /// Begins a chain. A machine can neither end nor spawn while it is made, so the rest
     /// waits for the ring that it sends to itself.
     pub(crate) fn create(chain: Chain, scope: &mut Scope<'_, Context>) -> Response<Fsm, Void> {
         io_model!(spawn, request = chain.ticket, why = "chain");
-        io_model!(resolve, request = chain.ticket, name = chain.origin.host());
         let bell = Bell::new(scope.notifier());
         let waker = Waker::from(bell.clone());
         scope.pool.started(chain.place, waker.clone());
         waker.wake_by_ref();
         let deadline = after(scope.now(), scope.config.connect_timeout);
-        let stage = Stage::Resolving(resolver::begin(&*scope.resolver, chain.origin.name()));
+        let stage = match &scope.dial {
+            Some(dial) => Stage::Dialling(dial.clone()),
+            None => {
+                io_model!(resolve, request = chain.ticket, name = chain.origin.host());
+                Stage::Resolving(resolver::begin(&*scope.resolver, chain.origin.name()))
+            }
+        };
         Box::new(Racer { chain, stage, deadline, bell, waker }).rest(None)
     }
 
@@ -228,6 +236,10 @@ impl Racer {
         }
         if !scope.pool.is_wanted(self.chain.place, self.chain.ticket) {
             return self.fail(Error::ShutDown, scope);
+        }
+        if let Stage::Dialling(dial) = &self.stage {
+            let dial = dial.clone();
+            return self.dial(&*dial, scope);
         }
         let contest = match self.contest(now) {
             Poll::Ready(Ok(contest)) => contest,
@@ -264,16 +276,17 @@ impl Racer {
     /// The contest, as soon as there are addresses.
     fn contest(&mut self, now: Time) -> Poll<Result<Rc<RefCell<Contest>>, Error>> {
         let resolving = match &mut self.stage {
-            Stage::Racing(contest) => return Poll::Ready(Ok(contest.clone())),
             Stage::Resolving(resolving) => resolving,
+            Stage::Racing(contest) => return Poll::Ready(Ok(contest.clone())),
+            Stage::Dialling(_) => return Poll::Pending,
         };
         let context = &mut TaskContext::from_waker(&self.waker);
         let origin = &self.chain.origin;
         let addresses = ready!(resolver::poll(resolving, context))
             .map_err(|error| Error::resolve(origin.host(), error))?;
         let contest = Rc::new(RefCell::new(Contest {
-            place: self.chain.place,
-            ticket: self.chain.ticket,
+            chain: self.chain.clone(),
+            deadline: self.deadline,
             race: Race::new(addresses, origin.port(), now),
             entrants: Vec::new(),
             racer: self.waker.clone(),
@@ -283,12 +296,27 @@ impl Racer {
         Poll::Ready(Ok(contest))
     }
 
+    /// Lets a user's part open the stream. The racer is then its machine.
+    fn dial(self: Box<Self>, dial: &dyn Dial, scope: &mut Scope<'_, Context>) -> Reply {
+        let Racer { chain, deadline, bell, .. } = *self;
+        io_model!(connect, request = chain.ticket, why = "dial");
+        let begun = guard(|| dial.dial(&chain.origin)).flatten().and_then(|stream| {
+            let stream = Stream::Other(stream);
+            io_model!(register, request = chain.ticket);
+            scope.register(&stream, interest(), mode())?;
+            Ok(stream)
+        });
+        match begun {
+            Ok(stream) => Handshake::dialled(stream, chain, deadline, bell, scope),
+            Err(error) => lose(&chain, Shake::Dial.error(error), &bell, scope),
+        }
+    }
+
     fn fail(self, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
         if let Stage::Racing(contest) = &self.stage {
             contest.borrow_mut().close();
         }
-        scope.pool.failed(self.chain.place, error);
-        end(&self.bell)
+        lose(&self.chain, error, &self.bell, scope)
     }
 
     /// Lies down until an attempt rings, the next is due, or the time is over.
@@ -318,7 +346,7 @@ impl Attempt {
         let waker = Waker::from(bell.clone());
         {
             let mut contest = contest.borrow_mut();
-            io_model!(register, request = contest.ticket);
+            io_model!(register, request = contest.chain.ticket);
             let registered = match &contest.entrants[number].socket {
                 Some(socket) => scope.register(socket, interest(), mode()),
                 None => Ok(()),
@@ -339,24 +367,26 @@ impl Attempt {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let mut contest = self.contest.borrow_mut();
-        io_model!(ready, request = contest.ticket, events = ?events);
-        let Some(socket) = &contest.entrants[self.number].socket else {
+        io_model!(ready, request = contest.chain.ticket, events = ?events);
+        let Some(socket) = &mut contest.entrants[self.number].socket else {
             return end(&self.bell);
         };
-        // A refused socket is writable too, so the error comes first.
-        let error = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
-        if let Err(error) = error {
-            contest.failed(self.number, error);
-            return end(&self.bell);
-        }
-        if !events.is_writable() {
-            drop(contest);
-            return rest(Fsm::Attempt(self), None);
+        match socket.handshake() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                drop(contest);
+                return rest(Fsm::Attempt(self), None);
+            }
+            Err(error) => {
+                contest.failed(self.number, error);
+                return end(&self.bell);
+            }
         }
         let Some(socket) = contest.won_by(self.number) else { return end(&self.bell) };
-        let place = contest.place;
+        let (chain, deadline) = (contest.chain.clone(), contest.deadline);
         drop(contest);
-        Serving::begin(socket, events, place, self.bell, scope)
+        let stream = Stream::Tcp(socket);
+        Handshake::opened(stream, events.into(), chain, deadline, self.bell, scope)
     }
 
     /// Rung because the contest is over, or for nothing.

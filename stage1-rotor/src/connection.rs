@@ -9,10 +9,12 @@
 //!   before the request is out is still delivered;
 //! - it is reused only if the response came whole and nothing after it, the request is out, and
 //!   neither side wants the end;
+//! - at every event, whatever it does, it lets its transport flush: TLS may have something to say
+//!   that nobody here has asked for;
 //! - what the caller is to hear at the end is not said here but handed out as a [`Delivery`]: the
 //!   pool knows of the free or closed connection before the caller can act on the news.
 
-use std::{mem, sync::Arc, task::Waker};
+use std::{io, mem, sync::Arc, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 use client_core::{
@@ -59,10 +61,12 @@ struct Running {
     exchange: Exchange,
     caller: Caller,
     decoder: Decoder,
-    /// Bytes of the request that the kernel has taken.
+    /// Bytes of the request that the transport has taken.
     written: usize,
-    /// The request cannot be written any further; what the peer may have said before is still read.
-    write_failed: bool,
+    /// It has taken them all, and holds nothing back.
+    sent: bool,
+    /// Why the request cannot be written any further; what the peer may have said is still read.
+    write_error: Option<io::Error>,
     /// At least one byte of a response came.
     answered: bool,
     /// For the head, from the last byte written on.
@@ -148,6 +152,10 @@ impl<T: Transport> Connection<T> {
         self.number
     }
 
+    pub(crate) fn transport(&mut self) -> &mut T {
+        &mut self.io
+    }
+
     /// When the machine has to call [`Connection::timeout`], whatever else happens.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.running {
@@ -165,7 +173,8 @@ impl<T: Transport> Connection<T> {
             exchange: Exchange { connection: self.number, reused, attempts: job.sent + 1 },
             decoder: Decoder::new(&job.call().outgoing.method, (&*self.config).into()),
             written: 0,
-            write_failed: false,
+            sent: false,
+            write_error: None,
             answered: false,
             head_by: None,
             body_by: None,
@@ -223,10 +232,10 @@ impl<T: Transport> Connection<T> {
 
     /// Does all that can be done now: writes, then reads.
     fn drive(&mut self, now: Time, scratch: &mut [u8]) -> Next {
+        self.write(now);
         if self.running.is_none() {
             return self.watch(scratch);
         }
-        self.write(now);
         for _ in 0..MOST_READS {
             if let Some(next) = self.read(now, scratch) {
                 return next;
@@ -237,35 +246,34 @@ impl<T: Transport> Connection<T> {
 
     /// While idle: whatever can be read is the end, or something that nobody asked for.
     fn watch(&mut self, scratch: &mut [u8]) -> Next {
-        if !self.framing.is_readable() {
+        if !self.framing.may_read() {
             return Next::Wait;
         }
         let reason = match self.framing.read(&mut self.io, scratch) {
             Ok(Progress::WouldBlock) => return Next::Wait,
             Ok(Progress::Made) => CloseReason::Unsolicited,
             Ok(Progress::End) => CloseReason::PeerClosed,
-            Err(_) => CloseReason::Reset,
+            Err(error) => broken(&error),
         };
         Next::Close(reason, Delivery::Nothing)
     }
 
-    /// Writes what is left of the request. If that fails, reading decides how the exchange ends:
-    /// the peer may have answered before it closed.
+    /// Writes what is left of the request, or else what the transport has to say by itself. If that
+    /// fails, reading decides how the exchange ends: the peer may have answered before it closed.
     fn write(&mut self, now: Time) {
-        let Some(running) = &mut self.running else { return };
-        let outgoing = &running.call.outgoing;
-        if running.write_failed || running.written == outgoing.len() {
+        let Some(running) = self.running.as_mut().filter(|running| !running.sent) else {
+            let _ = self.framing.flush(&mut self.io);
+            return;
+        };
+        if running.write_error.is_some() {
             return;
         }
+        let outgoing = &running.call.outgoing;
         match self.framing.write(&mut self.io, outgoing, &mut running.written) {
-            Ok(Progress::Made) => {}
-            Ok(_) => return,
-            Err(_) => {
-                running.write_failed = true;
-                self.framing.expect_readable();
-            }
+            Ok(sent) => running.sent = sent,
+            Err(error) => running.write_error = Some(error),
         }
-        if !running.decoder.has_head() {
+        if running.sent && !running.decoder.has_head() {
             running.head_by = Some(after(now, self.config.head_timeout));
         }
     }
@@ -281,14 +289,25 @@ impl<T: Transport> Connection<T> {
             }
             Room::Gone => return Some(self.abandon(now, scratch)),
         }
-        if !self.framing.is_readable() {
-            return Some(Next::Wait);
+        if !self.framing.may_read() && running.write_error.is_none() {
+            return Some(self.blocked());
         }
         match self.framing.read(&mut self.io, scratch) {
             Ok(Progress::Made) => self.decode(now),
-            Ok(Progress::WouldBlock) => Some(Next::Wait),
+            Ok(Progress::WouldBlock) => Some(self.blocked()),
             Ok(Progress::End) => Some(self.ended(None)),
             Err(error) => Some(self.ended(Some(error))),
+        }
+    }
+
+    /// There is nothing to read now. But a read may have been what a write has waited for; and if
+    /// the request cannot be written, nothing will come.
+    fn blocked(&mut self) -> Next {
+        let Some(running) = &mut self.running else { return Next::Wait };
+        match running.write_error.take() {
+            Some(error) => self.ended(Some(error)),
+            None if !running.sent && self.framing.may_write() => Next::Again,
+            None => Next::Wait,
         }
     }
 
@@ -384,11 +403,10 @@ impl<T: Transport> Connection<T> {
 
     /// Whether the connection may serve another exchange after this one.
     fn verdict(&self, running: &Running) -> Result<KeepAlive, CloseReason> {
-        let outgoing = &running.call.outgoing;
         match running.decoder.keep_alive() {
             None => Err(CloseReason::PeerAsked),
             // There is no word for a caller that asks, nor for an answer that came too early.
-            Some(_) if outgoing.close || running.written < outgoing.len() => {
+            Some(_) if running.call.outgoing.close || !running.sent => {
                 Err(CloseReason::PeerAsked)
             }
             Some(_) if !self.framing.buffer.is_empty() => Err(CloseReason::Unsolicited),
@@ -416,12 +434,9 @@ impl<T: Transport> Connection<T> {
 
     /// The peer has ended the connection, in good order or not: the end of a body that nothing
     /// else ends, a stale connection, or a response that will not become whole.
-    fn ended(&mut self, error: Option<std::io::Error>) -> Next {
+    fn ended(&mut self, error: Option<io::Error>) -> Next {
         let Some(running) = &mut self.running else { return Next::Wait };
-        let reason = match &error {
-            None => CloseReason::PeerClosed,
-            Some(_) => CloseReason::Reset,
-        };
+        let reason = error.as_ref().map_or(CloseReason::PeerClosed, broken);
         let error = match (running.decoder.eof(&self.framing.buffer), error) {
             (Ok(()), None) => return self.finish(None, None),
             (Err(error), None) => error,
@@ -430,7 +445,8 @@ impl<T: Transport> Connection<T> {
             }
             (_, Some(error)) => Error::broken("expected the rest of the body", error),
         };
-        if may_retry(&running.call.outgoing.method, running.attempt())
+        if reason != CloseReason::ProtocolError
+            && may_retry(&running.call.outgoing.method, running.attempt())
             && let Some(Running { caller: Caller::Waiting(mut job), .. }) = self.running.take()
         {
             io_model!(retry, request = job.ticket(), connection = self.number);
@@ -504,6 +520,15 @@ impl Delivery {
             // The pool takes these out before; a job that is dropped answers for itself.
             Delivery::Retry(job) => drop(job),
         }
+    }
+}
+
+/// Why a connection is closed whose transport has failed like this.
+fn broken(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
+        io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
+        _ => CloseReason::Reset,
     }
 }
 

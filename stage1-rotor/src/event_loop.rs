@@ -23,10 +23,13 @@ use crate::{
     client::{Message, Shared},
     connect::{Attempt, Contest, Racer},
     framing::READ_SIZE,
+    handshake::Handshake,
+    parts::{Dial, Parts},
     pool::{Chain, Pool},
     resolver::SystemResolver,
     serving::Serving,
     timer::rest,
+    tls::Security,
 };
 
 /// How fine deadlines are, in milliseconds; rotor may be two of these late.
@@ -46,9 +49,11 @@ pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) pool: Pool,
     pub(crate) resolver: Arc<dyn Resolve>,
+    /// What a user has put in place of resolver, race and TCP.
+    pub(crate) dial: Option<Arc<dyn Dial>>,
     /// What every connection reads into.
     pub(crate) scratch: Box<[u8]>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// The pool's bell.
     bell: Arc<Bell>,
     /// The buffer that the inbox gets in exchange for its own.
@@ -63,6 +68,8 @@ pub(crate) enum Fsm {
     Racer(Box<Racer>),
     /// One socket that is connecting.
     Attempt(Box<Attempt>),
+    /// A stream that cannot serve yet.
+    Handshake(Box<Handshake>),
     /// A connection.
     Serving(Box<Serving>),
     /// What has ended but for a ring that is on its way to it.
@@ -90,6 +97,7 @@ impl Machine for Fsm {
         match self {
             Fsm::Serving(connection) => connection.ready(events, scope),
             Fsm::Attempt(attempt) => attempt.ready(events, scope),
+            Fsm::Handshake(handshake) => handshake.ready(events, scope),
             Fsm::Racer(racer) => racer.step(scope),
             Fsm::Pool => pump(scope),
             Fsm::Gone => Response::ok(Fsm::Gone),
@@ -124,6 +132,7 @@ impl Machine for Fsm {
             Fsm::Racer(racer) => racer.step(scope),
             Fsm::Serving(connection) => connection.timeout(scope),
             Fsm::Attempt(attempt) => attempt.woken(),
+            Fsm::Handshake(handshake) => handshake.step(scope),
             Fsm::Gone => Response::ok(Fsm::Gone),
         }
     }
@@ -133,6 +142,7 @@ impl Machine for Fsm {
             Fsm::Pool => pump(scope),
             Fsm::Racer(racer) => racer.woken(scope),
             Fsm::Attempt(attempt) => attempt.woken(),
+            Fsm::Handshake(handshake) => handshake.woken(scope),
             Fsm::Serving(connection) => connection.woken(scope),
             Fsm::Gone => Response::done(),
         }
@@ -179,17 +189,21 @@ pub(crate) fn end(bell: &Bell) -> Reply {
 // ===== The thread =====
 
 /// Starts the loop's thread, and waits until it stands.
-pub(crate) fn start(config: Config) -> io::Result<Arc<Shared>> {
+pub(crate) fn start(config: Config, parts: Parts) -> io::Result<Arc<Shared>> {
     let (started, start) = mpsc::sync_channel(1);
     io_model!(spawn, why = "event loop");
     thread::Builder::new()
         .name("stage1-rotor".into())
-        .spawn(move || run(Arc::new(config), &started))?;
+        .spawn(move || run(Arc::new(config), parts, &started))?;
     start.recv().unwrap_or_else(|_| Err(io::Error::other("the event loop did not start")))
 }
 
 /// The thread's life.
-fn run(config: Arc<Config>, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>) {
+fn run(
+    config: Arc<Config>,
+    parts: Parts,
+    started: &mpsc::SyncSender<io::Result<Arc<Shared>>>,
+) {
     let (looping, bell) = match make(&config) {
         Ok(made) => made,
         Err(error) => {
@@ -198,7 +212,8 @@ fn run(config: Arc<Config>, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>)
             return;
         }
     };
-    let shared = Arc::new(Shared::new(bell.clone()));
+    let security = Security::new(config.tls.clone(), parts.secure);
+    let shared = Arc::new(Shared::new(bell.clone(), security));
     let ending = Ending(shared.clone());
     let resolver =
         config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
@@ -207,6 +222,7 @@ fn run(config: Arc<Config>, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>)
         config,
         pool,
         resolver,
+        dial: parts.dial,
         scratch: vec![0; READ_SIZE].into_boxed_slice(),
         shared: shared.clone(),
         bell,

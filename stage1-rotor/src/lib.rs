@@ -2,8 +2,8 @@
 //!
 //! A [`Client`] is a handle. Behind it stands one thread with one event loop, and in that loop
 //! machines: one takes in requests and keeps the pool, one per connect chain finds addresses and
-//! races them, one per attempt waits for its socket, one per connection speaks HTTP/1.1. Futures are
-//! only what the user sees; inside nothing is ever awaited.
+//! races them, one per attempt waits for its socket, one per stream shakes hands, one per connection
+//! speaks HTTP/1.1. Futures are only what the user sees; inside nothing is ever awaited.
 //!
 //! On Windows this crate is empty. rotor stands there on miow 0.1, which assumes a memory layout of
 //! `SocketAddr` that the standard library has given up (RUSTSEC-2020-0080): it compiles, and is
@@ -19,17 +19,24 @@ mod connect;
 mod connection;
 mod event_loop;
 mod framing;
+mod handshake;
 mod inbox;
+mod parts;
 mod pool;
 mod resolver;
 mod serving;
 mod sync;
 mod timer;
+mod tls;
 mod transport;
 mod waiters;
 
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
-    Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, PoolStats, Resolve, Resolving,
-    RuntimeChoice, TimeoutPhase,
+    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
+    PoolStats, Resolve, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls,
 };
+pub use parts::{Dial, Parts, Secure};
+/// Whose loop watches a [`Transport`].
+pub use rotor;
+pub use transport::{Blocked, Transport};

@@ -116,7 +116,8 @@ enum State {
     Doomed(CloseReason, Option<Chain>),
 }
 
-/// A connect chain to be started.
+/// A connect chain.
+#[derive(Clone)]
 pub(crate) struct Chain {
     pub(crate) place: PlaceId,
     pub(crate) origin: Origin,

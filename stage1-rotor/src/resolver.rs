@@ -11,7 +11,6 @@ use std::{
     collections::VecDeque,
     io,
     net::{IpAddr, ToSocketAddrs},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     thread,
@@ -19,6 +18,8 @@ use std::{
 
 use client_core::{Name, Resolve, Resolving};
 use futures_channel::oneshot;
+
+use crate::parts::guard;
 
 /// How many names the system is asked for at once.
 const MOST_THREADS: usize = 4;
@@ -107,10 +108,8 @@ pub(crate) fn begin(resolver: &dyn Resolve, name: Name) -> Resolving {
     if let Some(address) = name.as_address() {
         return Box::pin(async move { Ok(vec![address]) });
     }
-    match catch_unwind(AssertUnwindSafe(|| resolver.resolve(name))) {
-        Ok(resolving) => resolving,
-        Err(_) => Box::pin(async { Err(panicked()) }),
-    }
+    guard(|| resolver.resolve(name))
+        .unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
 }
 
 /// Polls what `begin` gave.
@@ -118,11 +117,10 @@ pub(crate) fn poll(
     resolving: &mut Resolving,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Vec<IpAddr>>> {
-    match catch_unwind(AssertUnwindSafe(|| resolving.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(answer)) => Poll::Ready(answer.and_then(not_empty)),
-        Err(_) => Poll::Ready(Err(panicked())),
-    }
+    let answer = guard(|| resolving.as_mut().poll(cx));
+    answer
+        .unwrap_or_else(|error| Poll::Ready(Err(error)))
+        .map(|answer| answer.and_then(not_empty))
 }
 
 fn not_empty(addresses: Vec<IpAddr>) -> io::Result<Vec<IpAddr>> {
@@ -130,8 +128,4 @@ fn not_empty(addresses: Vec<IpAddr>) -> io::Result<Vec<IpAddr>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
-}
-
-fn panicked() -> io::Error {
-    io::Error::other("the resolver panicked")
 }

@@ -12,22 +12,22 @@ use crate::{
     event_loop::{Context, Fsm, Reply, end},
     pool::{PlaceId, Turn},
     timer::rest,
-    transport::TcpStream,
+    transport::{Readiness, Stream, Transport, unwatch},
 };
 
 /// A connection and where it belongs. It is boxed, since rotor moves a machine out of its slab and
 /// back at every event.
 pub(crate) struct Serving {
-    connection: Connection<TcpStream>,
+    connection: Connection<Stream>,
     place: PlaceId,
     bell: Arc<Bell>,
 }
 
 impl Serving {
-    /// An attempt has connected, and becomes the connection.
+    /// A stream that can serve becomes a connection. `told` is what the loop has said about it.
     pub(crate) fn begin(
-        socket: TcpStream,
-        events: EventSet,
+        stream: Stream,
+        told: Readiness,
         place: PlaceId,
         bell: Arc<Bell>,
         scope: &mut Scope<'_, Context>,
@@ -36,7 +36,7 @@ impl Serving {
         let waker = Waker::from(bell.clone());
         let (number, turn) = scope.pool.connected(place, waker.clone());
         let config = scope.config.clone();
-        let connection = Connection::new(socket, events.into(), number, config, waker, now);
+        let connection = Connection::new(stream, told, number, config, waker, now);
         let this = Box::new(Serving { connection, place, bell });
         this.take(turn, Delivery::Nothing, scope)
     }
@@ -122,7 +122,7 @@ impl Serving {
         delivery: Delivery,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
-        let Serving { connection, place, bell } = *self;
+        let Serving { mut connection, place, bell } = *self;
         let delivery = match delivery {
             Delivery::Retry(job) => {
                 scope.pool.retry(place, job, reason);
@@ -133,6 +133,8 @@ impl Serving {
         scope.pool.closed(place, reason);
         scope.pool.publish();
         io_model!(deregister, connection = connection.number());
+        connection.transport().close();
+        unwatch(connection.transport(), scope);
         drop(connection);
         delivery.deliver();
         end(&bell)

@@ -1,26 +1,91 @@
-//! What a connection speaks through: the trait, and TCP.
+//! What a connection runs over: the trait, TCP, and everything else.
 //!
 //! A socket is registered once, for everything, edge-triggered, and never again. So the loop says
 //! once that something has become possible, and the connection has to remember it
 //! ([`Framing`](crate::framing::Framing)).
+//!
+//! Its rules:
+//! - a transport never blocks. It says `WouldBlock` instead, and [`Blocked`] says which readiness
+//!   lets the operation go on. For plain sockets that goes without saying: a read waits to read.
+//!   Under TLS it does not, since what the peer sends can make a read write;
+//! - output that nobody asked for, such as an alert, is the transport's own affair: it goes out
+//!   with the next read, write or flush. The connection flushes at every event, so it need not
+//!   know whether there is any;
+//! - TCP is called directly. All other transports are foreign code behind a pointer, and their
+//!   panic fails one request, not the loop.
 
 use std::{
     io::{self, IoSlice, Read, Write},
     net::{self, SocketAddr},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::AsRawFd,
 };
 
 use rotor::{
-    EventSet, Evented, PollOpt,
-    mio::{Selector, Token, unix::EventedFd},
+    EventSet, Evented, PollOpt, Scope,
+    mio::{
+        Selector, Token,
+        unix::{EventedFd, UnixStream},
+    },
 };
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A stream of bytes that rotor can watch, and that never blocks.
-pub(crate) trait Transport: Read + Write + Evented {}
+use crate::parts::guard;
 
-impl<T: Read + Write + Evented> Transport for T {}
+/// A stream of bytes that the loop can watch.
+///
+/// It is registered for everything, edge-triggered. Errors of kind `InvalidData` are a broken
+/// protocol below HTTP's, and `UnexpectedEof` is an end without that protocol's own.
+///
+/// A `flush` that returns `Ok` says that everything written is out of the process.
+pub trait Transport: Read + Write + Evented + Send {
+    /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
+    /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` as long as it is under way; any other error is its failure.
+    fn handshake(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Which readiness lets the operation go on that last said `WouldBlock`. `None` is its own: a
+    /// read waits to read, a write to write.
+    fn blocked(&self) -> Option<Blocked> {
+        None
+    }
+
+    /// Whether a read that gives less than was asked for has emptied the socket, so that the next
+    /// byte makes an event. True saves one read per response.
+    fn short_read_is_last(&self) -> bool {
+        false
+    }
+
+    /// Says goodbye, before the socket is closed: one attempt, without waiting.
+    fn close(&mut self) {}
+}
+
+/// Which readiness lets an operation go on: the record of what blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// There is something to read.
+    Read,
+    /// There is room to write.
+    Write,
+    /// Whichever comes first.
+    Either,
+}
+
+impl Blocked {
+    /// The word in the recordings.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Blocked::Read => "read",
+            Blocked::Write => "write",
+            Blocked::Either => "either",
+        }
+    }
+}
 
 /// Everything that a socket is ever watched for; `hup` alone asks for the peer's FIN.
 pub(crate) fn interest() -> EventSet {
@@ -41,6 +106,15 @@ pub(crate) struct Readiness {
     pub(crate) hup: bool,
 }
 
+impl Readiness {
+    /// Adds what was told later.
+    pub(crate) fn add(&mut self, told: Readiness) {
+        self.readable |= told.readable;
+        self.writable |= told.writable;
+        self.hup |= told.hup;
+    }
+}
+
 impl From<EventSet> for Readiness {
     fn from(events: EventSet) -> Self {
         let hup = events.is_hup() || events.is_error();
@@ -48,6 +122,17 @@ impl From<EventSet> for Readiness {
         Readiness { readable: events.is_readable() || hup, writable: events.is_writable(), hup }
     }
 }
+
+/// Ends the watch over a stream that is about to be closed. A socket's own ends with it; what a
+/// user's part has put into it may live on, and must not ring for whoever comes into the slot.
+pub(crate) fn unwatch<C>(stream: &Stream, scope: &mut Scope<'_, C>) {
+    if let Stream::Other(_) = stream {
+        // If it was not watched, there is nothing to end.
+        let _ = scope.deregister(stream);
+    }
+}
+
+// ===== TCP =====
 
 /// A TCP socket.
 ///
@@ -69,16 +154,24 @@ impl TcpStream {
         }
         Ok(TcpStream(socket.into()))
     }
-
-    /// What came of connecting, once the socket is ready for anything.
-    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.0.take_error()
-    }
 }
 
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+impl Transport for TcpStream {
+    /// Whether the connection is made. A refused socket is writable too, so its error comes first.
+    fn handshake(&mut self) -> io::Result<()> {
+        if let Some(error) = self.0.take_error()? {
+            return Err(error);
+        }
+        match self.0.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn short_read_is_last(&self) -> bool {
+        true
     }
 }
 
@@ -105,25 +198,178 @@ impl Write for TcpStream {
 impl Evented for TcpStream {
     fn register(
         &self,
-        selector: &mut Selector,
+        by: &mut Selector,
         token: Token,
-        interest: EventSet,
+        what: EventSet,
         mode: PollOpt,
     ) -> io::Result<()> {
-        EventedFd(&self.as_raw_fd()).register(selector, token, interest, mode)
+        EventedFd(&self.0.as_raw_fd()).register(by, token, what, mode)
     }
 
     fn reregister(
         &self,
-        selector: &mut Selector,
+        by: &mut Selector,
         token: Token,
-        interest: EventSet,
+        what: EventSet,
         mode: PollOpt,
     ) -> io::Result<()> {
-        EventedFd(&self.as_raw_fd()).reregister(selector, token, interest, mode)
+        EventedFd(&self.0.as_raw_fd()).reregister(by, token, what, mode)
     }
 
-    fn deregister(&self, selector: &mut Selector) -> io::Result<()> {
-        EventedFd(&self.as_raw_fd()).deregister(selector)
+    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
+        EventedFd(&self.0.as_raw_fd()).deregister(by)
+    }
+}
+
+// ===== everything else =====
+
+/// A Unix socket connects at once or fails.
+impl Transport for UnixStream {
+    fn short_read_is_last(&self) -> bool {
+        true
+    }
+}
+
+impl Transport for Box<dyn Transport> {
+    fn handshake(&mut self) -> io::Result<()> {
+        (**self).handshake()
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        (**self).blocked()
+    }
+
+    fn short_read_is_last(&self) -> bool {
+        (**self).short_read_is_last()
+    }
+
+    fn close(&mut self) {
+        (**self).close();
+    }
+}
+
+impl Evented for Box<dyn Transport> {
+    fn register(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        (**self).register(by, token, what, mode)
+    }
+
+    fn reregister(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        (**self).reregister(by, token, what, mode)
+    }
+
+    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
+        (**self).deregister(by)
+    }
+}
+
+/// The transport of a connection of this client.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    /// TLS, or what the user's parts made.
+    Other(Box<dyn Transport>),
+}
+
+impl Stream {
+    /// As a part gets it, to put something over it.
+    pub(crate) fn into_box(self) -> Box<dyn Transport> {
+        match self {
+            Stream::Tcp(stream) => Box::new(stream),
+            Stream::Other(stream) => stream,
+        }
+    }
+}
+
+/// Calls the one or the other; foreign code under [`guard`].
+macro_rules! call {
+    ($stream:expr, $method:ident($($argument:expr),*)) => {
+        match $stream {
+            Stream::Tcp(stream) => stream.$method($($argument),*),
+            Stream::Other(stream) => guard(|| stream.$method($($argument),*))?,
+        }
+    };
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        call!(self, read(into))
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        call!(self, write(from))
+    }
+
+    fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        call!(self, write_vectored(from))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        call!(self, flush())
+    }
+}
+
+impl Evented for Stream {
+    fn register(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        call!(self, register(by, token, what, mode))
+    }
+
+    fn reregister(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        call!(self, reregister(by, token, what, mode))
+    }
+
+    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
+        call!(self, deregister(by))
+    }
+}
+
+impl Transport for Stream {
+    fn handshake(&mut self) -> io::Result<()> {
+        call!(self, handshake())
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        match self {
+            Stream::Tcp(_) => None,
+            Stream::Other(stream) => guard(|| stream.blocked()).unwrap_or_default(),
+        }
+    }
+
+    fn short_read_is_last(&self) -> bool {
+        match self {
+            Stream::Tcp(stream) => stream.short_read_is_last(),
+            Stream::Other(stream) => guard(|| stream.short_read_is_last()).unwrap_or_default(),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Stream::Other(stream) = self {
+            // Whatever comes of it, the socket is closed next.
+            let _ = guard(|| stream.close());
+        }
     }
 }

@@ -16,21 +16,45 @@ use rotor::{
 };
 
 use super::*;
+use crate::transport::Blocked;
 
 /// A transport that does what a test says.
 #[derive(Default)]
 struct Script {
     /// What reads bring, one after the other; then `WouldBlock`.
     input: VecDeque<io::Result<&'static [u8]>>,
+    reads: usize,
+    /// What a read that says `WouldBlock` waits for, if not to read.
+    read_on: Option<Blocked>,
     /// How many bytes the writes take in all; then `WouldBlock`.
     room: usize,
     written: Vec<u8>,
     writes: usize,
+    /// Why the writes fail, once they do.
+    write_error: Option<io::ErrorKind>,
+    /// What a write that says `WouldBlock` waits for, if not to write.
+    write_on: Option<Blocked>,
+    /// Bytes that it holds back until there is room for them.
+    held: usize,
+    /// What the operation waits for that last said `WouldBlock`.
+    blocked: Option<Blocked>,
+}
+
+impl Script {
+    fn block<T>(&mut self, on: Option<Blocked>) -> io::Result<T> {
+        self.blocked = on;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 impl Read for Script {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.input.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock.into()))?;
+        self.reads += 1;
+        if self.read_on.is_some() {
+            return self.block(self.read_on);
+        }
+        let Some(said) = self.input.pop_front() else { return self.block(None) };
+        let bytes = said?;
         into[..bytes.len()].copy_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -38,8 +62,11 @@ impl Read for Script {
 
 impl Write for Script {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        if let Some(kind) = self.write_error {
+            return Err(kind.into());
+        }
         if self.room == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return self.block(self.write_on);
         }
         let count = from.len().min(self.room);
         self.writes += 1;
@@ -54,6 +81,10 @@ impl Write for Script {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.room < self.held {
+            return self.block(None);
+        }
+        self.held = 0;
         Ok(())
     }
 }
@@ -79,6 +110,16 @@ impl Evented for Script {
     }
 }
 
+impl Transport for Script {
+    fn blocked(&self) -> Option<Blocked> {
+        self.blocked
+    }
+
+    fn short_read_is_last(&self) -> bool {
+        true
+    }
+}
+
 /// A connection, and the request that it carries.
 struct Scene {
     connection: Connection<Script>,
@@ -89,6 +130,7 @@ struct Scene {
 
 const READABLE: Readiness = Readiness { readable: true, writable: false, hup: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, hup: false };
+const NEWS: Readiness = Readiness { readable: false, writable: false, hup: false };
 const HUNG_UP: Readiness = Readiness { readable: true, writable: false, hup: true };
 
 fn scene(config: Config) -> Scene {
@@ -332,11 +374,17 @@ fn bytes_after_a_response_end_the_connection() {
 
 #[test]
 fn an_idle_connection_notices_its_end_and_what_nobody_asked_for() {
-    for (input, reason) in
-        [(&b""[..], CloseReason::PeerClosed), (b"HTTP/1.1 408 ", CloseReason::Unsolicited)]
-    {
+    let cases = [
+        (Ok(&b""[..]), CloseReason::PeerClosed),
+        (Ok(b"HTTP/1.1 408 "), CloseReason::Unsolicited),
+        (Err(io::ErrorKind::ConnectionReset), CloseReason::Reset),
+        // The end of the socket, and not of what runs over it.
+        (Err(io::ErrorKind::UnexpectedEof), CloseReason::PeerClosed),
+        (Err(io::ErrorKind::InvalidData), CloseReason::ProtocolError),
+    ];
+    for (input, reason) in cases {
         let mut scene = scene(Config::new());
-        scene.connection.io.input.push_back(Ok(input));
+        scene.connection.io.input.push_back(input.map_err(io::Error::from));
         assert_eq!(closed(scene.event(READABLE)), Some(reason));
     }
 }
@@ -387,4 +435,129 @@ fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
     assert_eq!(scene.connection.deadline(), Some(deadline));
     let next = scene.connection.timeout(deadline);
     assert_eq!(closed(next), Some(CloseReason::IdleExpired));
+}
+
+// ===== the record of what blocked =====
+
+#[test]
+fn a_read_that_waits_to_write_goes_on_when_there_is_room() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.connection.io.read_on = Some(Blocked::Write);
+    assert!(matches!(scene.event(READABLE), Next::Wait));
+    scene.connection.io.read_on = None;
+    let reads = scene.connection.io.reads;
+    assert!(matches!(scene.read(b"HTTP/1.1 204 \r\n\r\n"), Next::Wait));
+    assert_eq!(scene.connection.io.reads, reads, "what it waits for has not come");
+    assert!(freed(scene.event(WRITABLE)));
+}
+
+#[test]
+fn a_write_that_waits_to_read_goes_on_after_a_read() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 0;
+    scene.connection.io.write_on = Some(Blocked::Read);
+    scene.start();
+    scene.connection.io.room = usize::MAX;
+    assert!(matches!(scene.event(WRITABLE), Next::Wait));
+    assert_eq!(scene.connection.io.written, b"", "what it waits for has not come");
+    // A read finds nothing for HTTP: it was all TLS's.
+    assert!(matches!(scene.event(READABLE), Next::Again));
+    assert!(matches!(scene.event(NEWS), Next::Wait));
+    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert!(freed(scene.read(b"HTTP/1.1 204 \r\n\r\n")));
+}
+
+#[test]
+fn a_write_that_waits_to_read_does_not_stop_a_read_that_waits_to_write() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 0;
+    scene.start();
+    // The read has to write first, and until it has, the write has to wait for it.
+    scene.connection.io.write_on = Some(Blocked::Read);
+    scene.connection.io.read_on = Some(Blocked::Write);
+    assert!(matches!(scene.event(READABLE), Next::Wait));
+    scene.connection.io.read_on = None;
+    assert!(matches!(scene.event(WRITABLE), Next::Again));
+    scene.connection.io.room = usize::MAX;
+    assert!(matches!(scene.event(NEWS), Next::Wait));
+    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+}
+
+#[test]
+fn a_read_that_waits_for_either_goes_on_with_the_first() {
+    for first in [READABLE, WRITABLE] {
+        let mut scene = scene(Config::new());
+        scene.start();
+        scene.connection.io.read_on = Some(Blocked::Either);
+        assert!(matches!(scene.event(READABLE), Next::Wait));
+        scene.connection.io.read_on = None;
+        let reads = scene.connection.io.reads;
+        assert!(matches!(scene.event(NEWS), Next::Wait));
+        assert_eq!(scene.connection.io.reads, reads, "nothing has come");
+        scene.connection.io.input.extend([Ok(&b"HTTP/1.1 204 "[..]), Ok(b"\r\n\r\n")]);
+        scene.event(first);
+        assert!(freed(scene.event(READABLE)));
+    }
+}
+
+#[test]
+fn a_request_is_sent_when_the_transport_holds_nothing_back() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.held = 1000;
+    scene.connection.io.room = 500;
+    scene.start();
+    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert_eq!(scene.connection.deadline(), None);
+    scene.connection.io.room = usize::MAX;
+    scene.event(WRITABLE);
+    assert!(scene.connection.deadline().is_some());
+}
+
+#[test]
+fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
+    let idle = scene(Config::new());
+    let mut reading = scene(Config::new());
+    reading.start();
+    let mut full = scene(Config::new().body_window(1));
+    full.start();
+    full.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\nab");
+    let _body = full.body();
+    for mut scene in [idle, reading, full] {
+        scene.connection.io.held = 31;
+        scene.connection.io.room = 0;
+        assert!(matches!(scene.event(READABLE), Next::Wait));
+        scene.connection.io.room = 31;
+        assert!(matches!(scene.event(WRITABLE), Next::Wait));
+        assert_eq!(scene.connection.io.held, 0);
+    }
+}
+
+#[test]
+fn an_end_that_only_the_socket_says_is_one_where_the_body_says_so_too() {
+    for (head, error) in [
+        (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"[..], None),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Some("closed-early".to_owned())),
+    ] {
+        let mut scene = scene(Config::new());
+        scene.start();
+        scene.read(head);
+        let mut body = scene.body();
+        match scene.read(b"ab") {
+            next @ Next::Free(_) => assert!(freed(next)),
+            _ => assert!(closed(scene.end(Some(io::ErrorKind::UnexpectedEof))).is_some()),
+        }
+        assert_eq!(frame(&mut body), Some("ab".into()));
+        assert_eq!(frame(&mut body), error.or(Some("end".into())));
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_written_fails_when_nothing_more_can_be_read() {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 5;
+    scene.start();
+    scene.connection.io.write_error = Some(io::ErrorKind::BrokenPipe);
+    assert_eq!(closed(scene.event(WRITABLE)), Some(CloseReason::Reset));
+    assert_eq!(scene.answer().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
 }

@@ -1,0 +1,168 @@
+//! The end of a chain: from a stream that is open, or being opened by a user's part, to a
+//! connection.
+//!
+//! ```text
+//!   the race's winner ────▶ open ── http ──────────▶ a connection
+//!                            ▲ │                         ▲
+//!   a user's Dial ───────────┘ └─── https: TLS ──────────┘
+//! ```
+//!
+//! Its rules:
+//! - the machine keeps the slot of the attempt that has won, and so the socket's registration, and
+//!   passes both on to the connection;
+//! - a stream is asked to go on at whatever event: what it waits for is its own affair, until it
+//!   can serve;
+//! - the deadline is the chain's, which began with the name.
+
+use std::{io, sync::Arc, task::Waker};
+
+use client_core::{Error, Scheme, TimeoutPhase, io_model};
+use rotor::{EventSet, Scope, Time};
+
+use crate::{
+    bell::Bell,
+    event_loop::{Context, Fsm, Reply, end},
+    parts::guard,
+    pool::Chain,
+    serving::Serving,
+    timer::{passed, rest},
+    transport::{Readiness, Stream, Transport, unwatch},
+};
+
+/// The machine of a stream that cannot serve yet.
+pub(crate) struct Handshake {
+    stream: Stream,
+    step: Step,
+    /// What the loop has said about it. What of this the handshake has used up is not known.
+    told: Readiness,
+    chain: Chain,
+    /// The chain's.
+    deadline: Time,
+    bell: Arc<Bell>,
+}
+
+/// What a stream's handshake is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    /// Whatever a user's stream needs.
+    Dial,
+    Tls,
+}
+
+impl Handshake {
+    /// Goes on with a stream that a user's part is opening.
+    pub(crate) fn dialled(
+        stream: Stream,
+        chain: Chain,
+        deadline: Time,
+        bell: Arc<Bell>,
+        scope: &mut Scope<'_, Context>,
+    ) -> Reply {
+        let told = Readiness { writable: true, ..Readiness::default() };
+        Box::new(Handshake { stream, step: Step::Dial, told, chain, deadline, bell })
+            .step(scope)
+    }
+
+    /// Goes on with a stream that is open. TLS is put over it, if its origin is to have it.
+    pub(crate) fn opened(
+        stream: Stream,
+        told: Readiness,
+        chain: Chain,
+        deadline: Time,
+        bell: Arc<Bell>,
+        scope: &mut Scope<'_, Context>,
+    ) -> Reply {
+        if chain.origin.scheme() == Scheme::Http {
+            return Serving::begin(stream, told, chain.place, bell, scope);
+        }
+        io_model!(tls, request = chain.ticket, why = "handshake");
+        scope.pool.started(chain.place, Waker::from(bell.clone()));
+        let shared = scope.shared.clone();
+        match guard(|| shared.security.secure(&chain.origin, stream.into_box())).flatten() {
+            Err(error) => lose(&chain, Step::Tls.error(error), &bell, scope),
+            Ok(stream) => {
+                let (stream, step) = (Stream::Other(stream), Step::Tls);
+                Box::new(Handshake { stream, step, told, chain, deadline, bell }).step(scope)
+            }
+        }
+    }
+
+    pub(crate) fn ready(
+        mut self: Box<Self>,
+        events: EventSet,
+        scope: &mut Scope<'_, Context>,
+    ) -> Reply {
+        io_model!(ready, request = self.chain.ticket, events = ?events);
+        self.told.add(events.into());
+        self.step(scope)
+    }
+
+    pub(crate) fn woken(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
+        self.bell.heard();
+        self.step(scope)
+    }
+
+    /// The one thing that this machine does, whatever woke it.
+    pub(crate) fn step(mut self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
+        if passed(Some(self.deadline), scope.now()) {
+            let after = scope.config.connect_timeout;
+            return self.fail(Error::Timeout { phase: TimeoutPhase::Connect, after }, scope);
+        }
+        if !scope.pool.is_wanted(self.chain.place, self.chain.ticket) {
+            return self.fail(Error::ShutDown, scope);
+        }
+        match self.stream.handshake() {
+            Ok(()) => self.done(scope),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => self.rest(),
+                io::ErrorKind::Interrupted => self.step(scope),
+                _ => {
+                    let error = self.step.error(error);
+                    self.fail(error, scope)
+                }
+            },
+        }
+    }
+
+    fn done(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
+        let Handshake { stream, step, told, chain, deadline, bell } = *self;
+        match step {
+            Step::Dial => Handshake::opened(stream, told, chain, deadline, bell, scope),
+            Step::Tls => Serving::begin(stream, told, chain.place, bell, scope),
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
+        let Handshake { stream, chain, bell, .. } = *self;
+        unwatch(&stream, scope);
+        drop(stream);
+        lose(&chain, error, &bell, scope)
+    }
+
+    /// Lies down until the stream is ready for something, or the time is over.
+    fn rest(self: Box<Self>) -> Reply {
+        let deadline = Some(self.deadline);
+        rest(Fsm::Handshake(self), deadline)
+    }
+}
+
+impl Step {
+    /// What a chain is lost with when this step fails.
+    pub(crate) fn error(self, error: io::Error) -> Error {
+        match self {
+            Step::Dial => Error::io("opening a stream to the origin", error),
+            Step::Tls => Error::handshake(error),
+        }
+    }
+}
+
+/// Tells the one waiter for which a chain was begun, and ends the chain's machine.
+pub(crate) fn lose(
+    chain: &Chain,
+    error: Error,
+    bell: &Bell,
+    scope: &mut Scope<'_, Context>,
+) -> Reply {
+    scope.pool.failed(chain.place, error);
+    end(bell)
+}

@@ -1,0 +1,250 @@
+//! TLS by rustls, over any transport.
+//!
+//! rustls does no I/O: records go in and out of its `ClientConnection` when they are asked for.
+//!
+//! Its rules:
+//! - what TLS has to say goes out before anything else is done, whoever caused it: a flight of the
+//!   handshake, an alert, a request that was accepted earlier. So at most one write's worth of
+//!   records waits here, and the socket's send buffer slows the writer down as TCP's does;
+//! - what was decrypted before an error is read before the error is told;
+//! - the end of the socket without TLS's own (RFC 8446 section 6.1) is an error, `UnexpectedEof`.
+
+use std::{
+    io::{self, IoSlice, Read, Write},
+    sync::Arc,
+};
+
+use client_core::{
+    Error, Origin, io_model,
+    tls::{TlsClient, server_name},
+};
+use rotor::{
+    EventSet, Evented, PollOpt,
+    mio::{Selector, Token},
+};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, pki_types::ServerName};
+
+use crate::{
+    parts::Secure,
+    transport::{Blocked, Transport},
+};
+
+/// A stream with TLS over it.
+pub(crate) struct Tls<S> {
+    stream: S,
+    session: ClientConnection,
+    /// What the operation waits for that last said `WouldBlock`.
+    blocked: Option<Blocked>,
+    /// TLS has failed. That is told when all that was decrypted before has been read.
+    failed: Option<rustls::Error>,
+    /// Bytes of records that the stream has taken: tells whether a write that failed was seen.
+    sent: u64,
+}
+
+impl<S: Transport> Tls<S> {
+    /// A session over a stream that is open. Nothing is sent before [`Tls::handshake`].
+    ///
+    /// # Errors
+    ///
+    /// [`rustls::Error`] if the settings do not allow a session.
+    pub(crate) fn new(
+        stream: S,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let session = ClientConnection::new(config, name)?;
+        Ok(Tls { stream, session, blocked: None, failed: None, sent: 0 })
+    }
+
+    /// Sends what TLS has to say, as far as the stream takes it.
+    fn send(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.stream) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.sent += n as u64,
+                Err(error) => return Err(self.note(error, Blocked::Write)),
+            }
+        }
+        self.stream.flush().map_err(|error| self.note(error, Blocked::Write))
+    }
+
+    /// Takes in what one read of the stream gives, or the end of the stream, which is 0 bytes.
+    fn receive(&mut self) -> io::Result<usize> {
+        if let Some(error) = &self.failed {
+            return Err(protocol(error.clone()));
+        }
+        match self.session.read_tls(&mut self.stream) {
+            Ok(n) => {
+                self.failed = self.session.process_new_packets().err();
+                Ok(n)
+            }
+            Err(error) => {
+                let either = self.session.wants_write();
+                Err(self.note(error, if either { Blocked::Either } else { Blocked::Read }))
+            }
+        }
+    }
+
+    /// Notes what an operation waits for, if that is why it failed: what the stream below says, or
+    /// else what its own kind of operation waits for.
+    fn note(&mut self, error: io::Error, own: Blocked) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.blocked = match own {
+                Blocked::Either => Some(Blocked::Either),
+                own => self.stream.blocked().or(Some(own)),
+            };
+        }
+        error
+    }
+}
+
+impl<S: Transport> Transport for Tls<S> {
+    fn handshake(&mut self) -> io::Result<()> {
+        loop {
+            let sent = self.send();
+            if !self.session.is_handshaking() {
+                // What is not sent yet goes out with the first request.
+                let resumed = self.session.handshake_kind() == Some(HandshakeKind::Resumed);
+                io_model!(tls, why = if resumed { "resumed" } else { "full handshake" });
+                return Ok(());
+            }
+            if self.failed.is_none() {
+                sent?;
+            }
+            if self.receive()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn blocked(&self) -> Option<Blocked> {
+        self.blocked
+    }
+
+    fn close(&mut self) {
+        io_model!(tls, why = "close_notify");
+        self.session.send_close_notify();
+        // A peer that cannot take it now will see the end of the socket instead.
+        let _ = self.send();
+    }
+}
+
+impl<S: Transport> Read for Tls<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // If it fails for good, so will the read; and till then there may be something to read.
+            let _ = self.send();
+            match self.session.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.receive()?,
+                done => return done,
+            };
+        }
+    }
+}
+
+impl<S: Transport> Write for Tls<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.send()?;
+        let accepted = self.session.writer().write_vectored(pieces)?;
+        let before = self.sent;
+        match self.send() {
+            Err(error) if self.sent == before && error.kind() != io::ErrorKind::WouldBlock => {
+                Err(error) // Nobody has seen a byte of it.
+            }
+            // What the stream did not take goes out with `flush`.
+            _ => Ok(accepted),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+/// The socket below is what the loop watches.
+impl<S: Transport> Evented for Tls<S> {
+    fn register(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        self.stream.register(by, token, what, mode)
+    }
+
+    fn reregister(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        self.stream.reregister(by, token, what, mode)
+    }
+
+    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
+        self.stream.deregister(by)
+    }
+}
+
+/// An error of TLS, as an error of a stream.
+fn protocol(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// How streams for `https` origins are secured.
+#[derive(Debug)]
+pub(crate) enum Security {
+    Rustls(TlsClient),
+    /// By what the user replaced it with.
+    Part(Arc<dyn Secure>),
+}
+
+impl Security {
+    pub(crate) fn new(settings: client_core::Tls, part: Option<Arc<dyn Secure>>) -> Self {
+        match part {
+            Some(part) => Security::Part(part),
+            None => Security::Rustls(TlsClient::new(settings)),
+        }
+    }
+
+    /// Checks at acceptance, on the caller's thread, what connecting will need.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsClient::check`]'s.
+    pub(crate) fn check(&self, origin: &Origin) -> Result<(), Error> {
+        match self {
+            Security::Rustls(client) => client.check(origin),
+            Security::Part(_) => Ok(()),
+        }
+    }
+
+    /// Puts TLS over a stream.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being begun.
+    pub(crate) fn secure(
+        &self,
+        origin: &Origin,
+        stream: Box<dyn Transport>,
+    ) -> io::Result<Box<dyn Transport>> {
+        match self {
+            Security::Part(part) => part.secure(origin, stream),
+            Security::Rustls(client) => {
+                let config = client.config().map_err(io::Error::other)?;
+                let name = server_name(origin).map_err(io::Error::other)?;
+                Ok(Box::new(Tls::new(stream, config, name).map_err(protocol)?))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
