@@ -1,0 +1,171 @@
+//! Stage 1's connection in a script; the loop's duties are done here.
+
+mod script;
+
+use std::{
+    io::{self, IoSlice, Read, Write},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use client_core::{Body, CloseReason, Config, Error, Outgoing};
+use http::Response;
+use rotor::{
+    EventSet, Evented, PollOpt, Time,
+    mio::{Selector, Token},
+};
+
+use self::script::{Fate, Pipe, Subject};
+use crate::{
+    call::{Call, GivenUp, Job},
+    connection::{Connection, Delivery, Next},
+    transport::Readiness,
+};
+
+/// Plays a script.
+pub fn drive(script: &[u8]) -> String {
+    script::play::<Driver>(script)
+}
+
+#[cfg(test)]
+#[test]
+fn the_corpus_is_replayed() {
+    script::replay::<Driver>();
+}
+
+struct Driver {
+    connection: Option<Connection<Io>>,
+    call: Option<Arc<Call>>,
+    waker: Waker,
+    scratch: Vec<u8>,
+    now: Time,
+    fate: Fate,
+}
+
+impl Driver {
+    /// Lets the connection do something, and does what it says.
+    fn act(&mut self, act: impl FnOnce(&mut Connection<Io>, Time, &mut [u8]) -> Next) {
+        let Some(connection) = &mut self.connection else { return };
+        let mut next = act(connection, self.now, &mut self.scratch);
+        loop {
+            next = match next {
+                Next::Wait => return,
+                Next::Again => {
+                    connection.ready(Readiness::default(), self.now, &mut self.scratch)
+                }
+                Next::Free(delivery) => {
+                    self.fate = Fate::Idle;
+                    delivery.deliver();
+                    connection.idle(self.now, &mut self.scratch)
+                }
+                Next::Close(reason, delivery) => return self.close(reason, delivery),
+            };
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason, delivery: Delivery) {
+        let retry = matches!(delivery, Delivery::Retry(_));
+        self.fate = if retry { Fate::Retry(reason) } else { Fate::Closed(reason) };
+        self.connection = None;
+        delivery.deliver();
+    }
+}
+
+impl Subject for Driver {
+    fn new(config: Config, pipe: Pipe, waker: Waker) -> Self {
+        let (now, ready) = (Time::zero(), Readiness { writable: true, ..Readiness::default() });
+        let connection = Connection::new(Io(pipe), ready, 1, Arc::new(config), waker.clone(), now);
+        let connection = Some(connection);
+        Driver { connection, call: None, waker, scratch: vec![0; 16 * 1024], now, fate: Fate::Idle }
+    }
+
+    fn start(&mut self, request: Outgoing) {
+        let call = Call::new(0, request);
+        let mut job = Job::new(call.clone());
+        job.deadline = Some(self.now + Duration::from_secs(10));
+        job.carry(Some(&self.waker));
+        self.call = Some(call);
+        self.fate = Fate::Busy;
+        self.act(|connection, now, scratch| connection.start(job, now, scratch));
+    }
+
+    fn ready(&mut self, readable: bool, writable: bool, hup: bool) {
+        let event = Readiness { readable, writable, hup };
+        self.act(|connection, now, scratch| connection.ready(event, now, scratch));
+    }
+
+    fn woken(&mut self) {
+        self.act(Connection::woken);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let deadline = self.connection.as_ref().and_then(Connection::deadline);
+        if deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.act(|connection, now, _| connection.timeout(now));
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Body>, Error>> {
+        self.call.as_ref().map_or(Poll::Pending, |call| call.poll_answer(cx))
+    }
+
+    fn cancel(&mut self) {
+        if let Some(GivenUp::Carried(waker)) = self.call.take().map(|call| call.give_up()) {
+            waker.wake();
+        }
+    }
+
+    fn end(&mut self) {
+        self.connection = None;
+    }
+
+    fn fate(&self) -> Fate {
+        self.fate
+    }
+}
+
+struct Io(Pipe);
+
+impl Read for Io {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Io {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.0.write(from)
+    }
+
+    fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        let first = from.iter().find(|slice| !slice.is_empty());
+        self.0.write(first.map_or(&[], |slice| slice))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nothing watches it.
+impl Evented for Io {
+    fn register(&self, _: &mut Selector, _: Token, _: EventSet, _: PollOpt) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(
+        &self,
+        _: &mut Selector,
+        _: Token,
+        _: EventSet,
+        _: PollOpt,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&self, _: &mut Selector) -> io::Result<()> {
+        Ok(())
+    }
+}
