@@ -19,6 +19,10 @@ mod connect;
 mod connection;
 mod event_loop;
 mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[path = "../../fuzz/drivers/stage1.rs"]
+pub mod fuzzing;
 mod handshake;
 mod inbox;
 mod parts;

@@ -434,6 +434,10 @@ impl Exchange {
                 }
                 Ok(None) => {
                     self.open(turn);
+                    // Bytes came, if perhaps none of the body: the peer's time begins anew.
+                    if let Phase::Body { until, .. } = &mut self.phase {
+                        *until = Some(after(turn.now, turn.config.body_idle_timeout));
+                    }
                     return None;
                 }
                 Err(error) => {
@@ -460,9 +464,8 @@ impl Exchange {
             return;
         }
         self.open(turn);
-        if let Phase::Body { sender, until } = &mut self.phase {
+        if let Phase::Body { sender, .. } = &mut self.phase {
             sender.push(piece);
-            *until = Some(after(turn.now, turn.config.body_idle_timeout));
         }
     }
 

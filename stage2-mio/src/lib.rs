@@ -26,6 +26,10 @@ mod connection;
 mod driver;
 mod event_loop;
 mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[path = "../../fuzz/drivers/stage2.rs"]
+pub mod fuzzing;
 mod inbox;
 #[cfg(feature = "openssl")]
 mod openssl;

@@ -276,7 +276,8 @@ impl<T: syn::parse::Parse> syn::parse::Parse for Body<T> {
 
 fn is_test_only(attr: &syn::Attribute) -> bool {
     let meta = compact(&attr.meta);
-    meta == "test" || meta == "cfg(test)" || meta.starts_with("cfg(all(test,")
+    let tests = ["cfg(test)", "cfg(all(test,", "cfg(any(test,"];
+    meta == "test" || tests.iter().any(|start| meta.starts_with(start))
 }
 
 fn self_name(item: &syn::ItemImpl) -> String {
