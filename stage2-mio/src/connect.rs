@@ -1,9 +1,9 @@
 //! The chain that makes a connection: name, addresses, race, TCP, TLS.
 //!
 //! ```text
-//!   Resolve ────▶ Race ────▶ Handshake ────▶ a connection
-//!                  │ a user's Dial ▲ │            ▲
-//!                  │ ──────────────┘ └─ https: TLS
+//!   Resolve ──▶ Race, of TCP ──▶ Handshake, of TLS if it is https ──▶ a connection
+//!                                    ▲
+//!   or a user's Dial ────────────────┘
 //! ```
 //!
 //! Its rules:

@@ -83,24 +83,32 @@ impl Blocked {
 }
 
 impl Transport for TcpStream {
-    /// Whether the connection is made: the order of questions that mio's documentation of
-    /// `TcpStream::connect` gives for all platforms.
+    /// TCP's own handshake, which the system does: whether the connection is made.
     fn handshake(&mut self) -> io::Result<()> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
-        }
-        match self.peer_addr() {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            other => other.map(drop),
-        }
+        if is_connected(self)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     /// On epoll and kqueue a socket that gave less than was asked for makes an edge when it has
     /// more. On Windows mio watches it again only after a `WouldBlock`.
     fn short_read_is_last(&self) -> bool {
         cfg!(unix)
+    }
+}
+
+/// Whether a TCP connection that was begun is made: the order of questions that mio's
+/// documentation of `TcpStream::connect` gives for all platforms.
+///
+/// # Errors
+///
+/// The one with which the attempt has failed.
+fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
