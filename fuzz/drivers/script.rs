@@ -345,7 +345,8 @@ impl<S: Subject> Scene<S> {
 /// Plays every script of the corpus, and what fuzzers have found.
 #[cfg(test)]
 pub(super) fn replay<S: Subject>() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/connection");
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/connection");
     let mut played = 0;
     for file in std::fs::read_dir(folder).expect("the corpus") {
         play::<S>(&std::fs::read(file.expect("a file").path()).expect("a script"));

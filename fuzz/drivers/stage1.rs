@@ -20,7 +20,7 @@ use self::script::{Fate, Pipe, Subject};
 use crate::{
     call::{Call, GivenUp, Job},
     connection::{Connection, Delivery, Next},
-    transport::Readiness,
+    transport::{Readiness, Transport},
 };
 
 /// Plays a script.
@@ -167,5 +167,11 @@ impl Evented for Io {
 
     fn deregister(&self, _: &mut Selector) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Transport for Io {
+    fn short_read_is_last(&self) -> bool {
+        true
     }
 }

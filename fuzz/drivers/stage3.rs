@@ -73,9 +73,9 @@ impl Driver {
 impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         match self {
-            State::Idle(connection, expiry) => {
-                connection.poll_idle(cx, *expiry).map(|reason| State::Over(Fate::Closed(reason)))
-            }
+            State::Idle(connection, expiry) => connection
+                .poll_idle(cx, *expiry)
+                .map(|reason| State::Over(Fate::Closed(reason))),
             State::Busy(exchange) => exchange.as_mut().poll(cx).map(State::after),
             State::Over(_) => Poll::Pending,
         }
