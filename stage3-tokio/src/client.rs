@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use client_core::{
-    ApiClient, Body, Config, Error, Outgoing, PoolStats, Scheme, TimeoutPhase, io_model,
+    ApiClient, Body, Config, Error, Outgoing, PoolStats, TimeoutPhase, io_model,
 };
 use http::{Request, Response};
 use http_body_util::Full;
@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use crate::{
     job::{Job, Reply},
+    parts::Parts,
     pool::{Pool, Waiter},
     timer::after,
 };
@@ -64,8 +65,17 @@ impl Client {
     ///
     /// [`RuntimeChoice::Current`]: crate::RuntimeChoice::Current
     pub fn new(config: Config) -> Result<Self, Error> {
+        Client::with_parts(config, Parts::new())
+    }
+
+    /// Makes a client of which the user has replaced parts.
+    ///
+    /// # Errors
+    ///
+    /// [`Client::new`]'s.
+    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
         config.check()?;
-        Ok(Client { handle: Arc::new(Handle { pool: Pool::new(config)? }) })
+        Ok(Client { handle: Arc::new(Handle { pool: Pool::new(config, parts)? }) })
     }
 
     /// Sends a request. Nothing happens before the future is first polled.
@@ -190,9 +200,7 @@ impl Future for ResponseFuture {
 /// Checks a request, starts its clock and hands it to the pool.
 fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
     let outgoing = Outgoing::new(request)?;
-    if outgoing.origin.scheme() == Scheme::Https {
-        return Err(Error::invalid("https is not supported yet: expected http"));
-    }
+    pool.links.security.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
     let total = pool.config.total_timeout;
     let deadline = total.map(after);

@@ -1,44 +1,80 @@
-//! From an origin to a stream: names, addresses, the race between them, TCP.
+//! From an origin to a stream: names, addresses, the race between them, TCP, TLS.
 //!
 //! Its rules (RFC 8305): one address more is tried every [`ATTEMPT_DELAY`], or as soon as an
 //! earlier one has failed; the first that connects wins, and the others are closed before it is
-//! used; one limit of time covers it all.
+//! used; one limit of time covers it all, TLS included.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use client_core::{ATTEMPT_DELAY, AttemptError, Config, Error, Origin, TimeoutPhase, io_model};
+use client_core::{
+    ATTEMPT_DELAY, AttemptError, Config, Error, Origin, Scheme, TimeoutPhase, io_model,
+};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
+    net::TcpStream,
     select,
     time::{sleep, timeout},
 };
 
 use crate::{
+    parts::{Dial, guarded},
     resolver,
-    transport::{self, Stream},
+    tls::Security,
+    transport::Stream,
 };
+
+/// What the chain of a client is made of, besides its settings.
+pub(crate) struct Links {
+    pub(crate) dial: Option<Arc<dyn Dial>>,
+    pub(crate) security: Security,
+}
 
 /// Connects to an origin.
 ///
 /// # Cancel safety
 ///
 /// Dropping it closes every attempt; a resolution by the system ends by itself.
-pub(crate) async fn connect(origin: &Origin, config: &Config) -> Result<Stream, Error> {
+pub(crate) async fn connect(
+    origin: &Origin,
+    config: &Config,
+    links: &Links,
+) -> Result<Stream, Error> {
     let after = config.connect_timeout;
     let chain = async {
-        let found = resolver::resolve(origin, config).await?;
-        let addresses =
-            found.into_iter().map(|ip| SocketAddr::new(ip, origin.port())).collect();
-        race(addresses, |address| transport::tcp(address, config.tcp_nodelay)).await.map_err(
-            |attempts| Error::Connect {
-                origin: origin.to_string().into(),
-                attempts: attempts.into(),
-            },
-        )
+        let stream = match &links.dial {
+            Some(dial) => dialled(origin, &**dial).await?,
+            None => Stream::Tcp(tcp(origin, config).await?),
+        };
+        match origin.scheme() {
+            Scheme::Http => Ok(stream),
+            Scheme::Https => links.security.secure(origin, stream).await,
+        }
     };
     timeout(after, chain)
         .await
         .unwrap_or(Err(Error::Timeout { phase: TimeoutPhase::Connect, after }))
+}
+
+/// By the user's part.
+async fn dialled(origin: &Origin, dial: &dyn Dial) -> Result<Stream, Error> {
+    io_model!(connect, why = "dial");
+    let opened = guarded(|| dial.dial(origin)).await;
+    opened.map(Stream::Other).map_err(|e| Error::io("opening a stream to the origin", e))
+}
+
+/// By name, addresses and race.
+async fn tcp(origin: &Origin, config: &Config) -> Result<TcpStream, Error> {
+    let found = resolver::resolve(origin, config).await?;
+    let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, origin.port())).collect();
+    let open = |address| async move {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(config.tcp_nodelay)?;
+        Ok(stream)
+    };
+    race(addresses, open).await.map_err(|attempts| Error::Connect {
+        origin: origin.to_string().into(),
+        attempts: attempts.into(),
+    })
 }
 
 /// The first stream to one of the addresses, or what each of them answered, in their order.

@@ -16,7 +16,7 @@ use std::{
 };
 
 use client_core::{
-    Attempt, CloseReason, Config, Decoder, Error, Exchange, Source, TimeoutPhase,
+    Attempt, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase,
     body::Gone,
     decode::{Event, Limits},
     io_model, may_retry,
@@ -25,7 +25,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::{
-    framing::Framing,
+    framing::{Framing, broken},
     job::Job,
     timer::{Alarm, after},
     transport::Transport,
@@ -162,6 +162,11 @@ impl<T: Transport> Connection<T> {
         self.alarm.poll(cx, Some(expiry)).map(|()| CloseReason::IdleExpired)
     }
 
+    /// Closes the stream, with a goodbye if it has one.
+    pub(crate) fn close(self) {
+        self.framing.close();
+    }
+
     /// One request and its response. The caller is told of the end by [`End::tell`].
     ///
     /// # Cancel safety
@@ -225,14 +230,16 @@ impl<T: Transport> Connection<T> {
         if self.alarm.poll(cx, deadline).is_ready() {
             return Poll::Ready(Step::Expired(phase));
         }
-        if !room {
-            return Poll::Pending;
+        if room && let Poll::Ready(result) = self.framing.poll_read(cx) {
+            return Poll::Ready(match result {
+                Ok(0) => Step::Ended(None),
+                Ok(_) => Step::Received,
+                Err(error) => Step::Ended(Some(error)),
+            });
         }
-        self.framing.poll_read(cx).map(|result| match result {
-            Ok(0) => Step::Ended(None),
-            Ok(_) => Step::Received,
-            Err(error) => Step::Ended(Some(error)),
-        })
+        // If it fails for good, so will the next read.
+        _ = self.framing.poll_flush(cx);
+        Poll::Pending
     }
 
     /// Hands on what has come. `Some` if the response is whole, with its trailers.
@@ -270,13 +277,15 @@ impl<T: Transport> Connection<T> {
         self.left = told.max.or(self.left.map(|left| left.saturating_sub(1)));
         self.idle_timeout = self.config.idle_timeout.min(told.timeout.unwrap_or(Duration::MAX));
 
-        let unsent = progress.written < job.outgoing.len();
-        let close = if kept.is_none() || job.outgoing.close || unsent || self.left == Some(0) {
+        let unsent = !progress.sent || progress.refused.is_some();
+        let close = if kept.is_none() || job.outgoing.close || unsent {
             Some(CloseReason::PeerAsked)
-        } else if self.framing.buffer.is_empty() {
-            None
-        } else {
+        } else if !self.framing.buffer.is_empty() {
             Some(CloseReason::Unsolicited)
+        } else if self.left == Some(0) {
+            Some(CloseReason::PeerAsked)
+        } else {
+            None
         };
         End { result: Ok(trailers), close, retry: false }
     }
@@ -295,18 +304,18 @@ impl<T: Transport> Connection<T> {
             _ => "expected an orderly end of the body",
         };
         let cause = error.or(progress.refused.take());
-        let reason = if cause.is_some() { CloseReason::Reset } else { CloseReason::PeerClosed };
-        let source = cause.map(|cause| Arc::new(cause) as Source);
+        let reason = cause.as_ref().map_or(CloseReason::PeerClosed, broken);
+        let error = match cause {
+            Some(cause) => Error::broken(expected, cause),
+            None => Error::ClosedEarly { expected, source: None },
+        };
         let attempt = Attempt {
             reused: stale,
             written: progress.written > 0,
             answered: progress.answered,
             retried: job.exchange.attempts > 1,
         };
-        End {
-            retry: may_retry(&job.outgoing.method, attempt),
-            ..End::failed(Error::ClosedEarly { expected, source }, reason)
-        }
+        End { retry: may_retry(&job.outgoing.method, attempt), ..End::failed(error, reason) }
     }
 
     /// The caller has gone, so nobody will read the result. But if all of the body is here, or

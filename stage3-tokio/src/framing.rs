@@ -2,12 +2,13 @@
 //!
 //! Its rules: a request goes out in as few writes as the stream allows, head and body together; a
 //! read fills what room there is, and the room grows while the peer fills it; an idle connection
-//! keeps a small buffer or none.
+//! keeps a small buffer or none. While there is nothing to read, what the stream has to say by
+//! itself is flushed: TLS may owe its peer an alert that nobody here has asked for.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::BytesMut;
@@ -56,6 +57,11 @@ impl<T: Transport> Framing<T> {
             }
             *written += taken;
         }
+        self.poll_flush(cx)
+    }
+
+    /// Sends what the stream holds back, asked for or not.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -80,12 +86,21 @@ impl<T: Transport> Framing<T> {
         }
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
+        let Poll::Ready(result) = Pin::new(&mut self.io).poll_read(cx, &mut buffer) else {
+            // If it fails for good, so will the read.
+            _ = self.poll_flush(cx);
+            return Poll::Pending;
+        };
         Poll::Ready(match result {
-            Err(_) => CloseReason::Reset,
+            Err(error) => broken(&error),
             Ok(()) if buffer.filled().is_empty() => CloseReason::PeerClosed,
             Ok(()) => CloseReason::Unsolicited,
         })
+    }
+
+    /// Says goodbye, as far as that goes without waiting, and closes the stream.
+    pub(crate) fn close(mut self) {
+        _ = Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Gives a grown buffer back.
@@ -94,5 +109,14 @@ impl<T: Transport> Framing<T> {
             self.room = SMALL;
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+/// Why a connection is closed whose stream has failed like this.
+pub(crate) fn broken(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
+        io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
+        _ => CloseReason::Reset,
     }
 }

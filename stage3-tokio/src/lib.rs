@@ -8,8 +8,8 @@
 //!
 //! Modules, from the caller to the socket: `client` (the handle), `job` (a request on its way),
 //! `pool` (who gets which connection), `serving` (the task), `connection` (one HTTP/1.1
-//! connection's life), `framing` (bytes and messages), `connect` and `resolver` (from a name to a
-//! stream), `transport`. `timer` has the one timer of a connection, `runtime` the choice of the
+//! connection's life), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
+//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the one timer of a connection, `runtime` the choice of the
 //! runtime.
 //!
 //! ```no_run
@@ -30,16 +30,24 @@ mod client;
 mod connect;
 mod connection;
 mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[path = "../../fuzz/drivers/stage3.rs"]
+pub mod fuzzing;
 mod job;
+mod parts;
 mod pool;
 mod resolver;
 mod runtime;
 mod serving;
 mod timer;
+mod tls;
 mod transport;
 
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
-    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Name, Origin, PoolStats,
-    Resolve, Resolving, RuntimeChoice, TimeoutPhase,
+    ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
+    PoolStats, Resolve, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls,
 };
+pub use parts::{Dial, Opening, Parts, Secure};
+pub use transport::Transport;

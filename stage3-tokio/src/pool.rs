@@ -28,11 +28,12 @@ use tokio::{
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::{job::Job, runtime, serving};
+use crate::{connect::Links, job::Job, parts::Parts, runtime, serving, tls::Security};
 
 /// The pool of one client.
 pub(crate) struct Pool {
     pub(crate) config: Arc<Config>,
+    pub(crate) links: Links,
     runtime: Handle,
     /// One for each slot.
     tasks: TaskTracker,
@@ -74,12 +75,14 @@ pub(crate) struct Idling {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(config: Config, parts: Parts) -> Result<Arc<Self>, Error> {
         let tasks = TaskTracker::new();
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let state = Mutex::new(State::new(&config));
         let fewer = Notify::new();
-        Ok(Arc::new(Pool { config: Arc::new(config), runtime, tasks, state, fewer }))
+        let security = Security::new(config.tls.clone(), parts.secure);
+        let links = Links { dial: parts.dial, security };
+        Ok(Arc::new(Pool { config: Arc::new(config), links, runtime, tasks, state, fewer }))
     }
 
     /// Gives a request to a connection, or to the queue: then it says where it stands.
@@ -190,6 +193,10 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.pool.config
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.pool.links
     }
 
     pub(crate) fn origin(&self) -> &Origin {

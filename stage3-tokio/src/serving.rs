@@ -44,7 +44,7 @@ pub(crate) async fn run(mut slot: Slot) {
 /// Connects. A request that is sent again may come to its limit meanwhile, or its caller may go; the
 /// connecting goes on, unless the client is closed and nobody waits for it.
 async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream, Error> {
-    let connecting = connect(slot.origin(), slot.config());
+    let connecting = connect(slot.origin(), slot.config(), slot.links());
     pin!(connecting);
     if let Some(job) = again {
         // Without a limit that branch is off, and its time never looked at.
@@ -99,7 +99,7 @@ async fn serve<T: Transport>(
             Some(reason) => Checkin::Close(reason),
         };
         if let Checkin::Close(reason) = checkin {
-            drop(connection);
+            connection.close();
             if end.retry {
                 slot.reconnect(reason);
                 return Some((slot, job));
@@ -113,8 +113,12 @@ async fn serve<T: Transport>(
 }
 
 /// Closes a connection that serves nobody.
-fn close<T, R>(connection: Connection<T>, slot: Slot, reason: CloseReason) -> Option<R> {
-    drop(connection);
+fn close<T: Transport, R>(
+    connection: Connection<T>,
+    slot: Slot,
+    reason: CloseReason,
+) -> Option<R> {
+    connection.close();
     slot.close(reason);
     None
 }

@@ -1,0 +1,157 @@
+//! TLS by rustls, over any stream.
+//!
+//! tokio-rustls moves the records, and no line of ours says what a read or a write waits for. Its
+//! rules, where we need more than tokio-rustls promises:
+//! - what was decrypted before an error is read before the error is told;
+//! - a write hands over one record at most. So if it fails, the peer cannot have decrypted a byte
+//!   of what it was given, and it was nothing.
+
+use std::{
+    io::{self, IoSlice, Read},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use client_core::{
+    Error, Origin, io_model,
+    tls::{TlsClient, server_name},
+};
+use rustls::HandshakeKind;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    parts::{Secure, guarded},
+    transport::{Stream, Transport},
+};
+
+/// The most that a record carries (RFC 8446 section 5.1).
+const RECORD: usize = 16 * 1024;
+
+/// A stream with TLS over it.
+struct Tls<S> {
+    stream: TlsStream<S>,
+    /// It has failed. That is told when all that was decrypted before has been read.
+    failed: Option<io::Error>,
+}
+
+impl<S: Transport> AsyncRead for Tls<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let failed = match this.failed.take() {
+            Some(error) => error,
+            None => match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+                Poll::Ready(Err(error)) => error,
+                other => return other,
+            },
+        };
+        let (_, session) = this.stream.get_mut();
+        match session.reader().read(buffer.initialize_unfilled()) {
+            Ok(length @ 1..) => {
+                buffer.advance(length);
+                this.failed = Some(failed);
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err(failed)),
+        }
+    }
+}
+
+impl<S: Transport> AsyncWrite for Tls<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // A plain write of tokio-rustls goes on to the next record.
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        io_model!(tls, why = "close_notify");
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// How streams for `https` origins are secured.
+#[derive(Debug)]
+pub(crate) enum Security {
+    Rustls(TlsClient),
+    /// By what the user replaced it with.
+    Part(Arc<dyn Secure>),
+}
+
+impl Security {
+    pub(crate) fn new(settings: client_core::Tls, part: Option<Arc<dyn Secure>>) -> Self {
+        match part {
+            Some(part) => Security::Part(part),
+            None => Security::Rustls(TlsClient::new(settings)),
+        }
+    }
+
+    /// Checks at acceptance, on the caller's thread, what connecting will need.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsClient::check`]'s.
+    pub(crate) fn check(&self, origin: &Origin) -> Result<(), Error> {
+        match self {
+            Security::Rustls(client) => client.check(origin),
+            Security::Part(_) => Ok(()),
+        }
+    }
+
+    /// Puts TLS over a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the handshake fails.
+    pub(crate) async fn secure(
+        &self,
+        origin: &Origin,
+        stream: Stream,
+    ) -> Result<Stream, Error> {
+        io_model!(tls, why = "handshake");
+        let secured = match self {
+            Security::Rustls(client) => rustls(client, origin, stream).await?,
+            Security::Part(part) => {
+                let secured = guarded(|| part.secure(origin, Box::new(stream))).await;
+                secured.map_err(Error::handshake)?
+            }
+        };
+        Ok(Stream::Other(secured))
+    }
+}
+
+async fn rustls(
+    client: &TlsClient,
+    origin: &Origin,
+    stream: Stream,
+) -> Result<Box<dyn Transport>, Error> {
+    let stream = TlsConnector::from(client.config()?)
+        .connect_with(server_name(origin)?, stream, |session| {
+            session.set_buffer_limit(Some(RECORD));
+        })
+        .await
+        .map_err(Error::handshake)?;
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    io_model!(tls, why = if resumed { "resumed" } else { "full handshake" });
+    Ok(Box::new(Tls { stream, failed: None }))
+}
