@@ -75,9 +75,17 @@ impl Driver {
 impl Subject for Driver {
     fn new(config: Config, pipe: Pipe, waker: Waker) -> Self {
         let (now, ready) = (Time::zero(), Readiness { writable: true, ..Readiness::default() });
-        let connection = Connection::new(Io(pipe), ready, 1, Arc::new(config), waker.clone(), now);
+        let connection =
+            Connection::new(Io(pipe), ready, 1, Arc::new(config), waker.clone(), now);
         let connection = Some(connection);
-        Driver { connection, call: None, waker, scratch: vec![0; 16 * 1024], now, fate: Fate::Idle }
+        Driver {
+            connection,
+            call: None,
+            waker,
+            scratch: vec![0; 16 * 1024],
+            now,
+            fate: Fate::Idle,
+        }
     }
 
     fn start(&mut self, request: Outgoing) {
