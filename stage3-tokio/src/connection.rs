@@ -312,7 +312,8 @@ impl<T: Transport> Connection<T> {
         let attempt = Attempt {
             reused: stale,
             written: progress.written > 0,
-            answered: progress.answered,
+            // A record that TLS cannot take is an answer too.
+            answered: progress.answered || reason == CloseReason::ProtocolError,
             retried: job.exchange.attempts > 1,
         };
         End { retry: may_retry(&job.outgoing.method, attempt), ..End::failed(error, reason) }
