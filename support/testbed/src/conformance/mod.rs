@@ -15,15 +15,18 @@ pub mod connect;
 pub mod executors;
 pub mod faults;
 pub mod framing;
+pub mod handshake;
 pub mod limits;
 pub mod malformed;
 pub mod pool;
 pub mod process;
+pub mod records;
 pub mod request;
 pub mod retry;
 pub mod reuse;
 pub mod service;
 pub mod timeouts;
+pub mod trust;
 
 use bytes::Bytes;
 use client_core::{
@@ -65,7 +68,7 @@ macro_rules! conformance_group {
     };
 }
 
-/// All cases of all groups but `tls`; a step of [`conformance_tests!`](crate::conformance_tests).
+/// All cases but those of [`conformance_list_of_tls!`](crate::conformance_list_of_tls); a step of [`conformance_tests!`](crate::conformance_tests).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_list {
@@ -349,7 +352,85 @@ macro_rules! conformance_list {
 #[macro_export]
 macro_rules! conformance_list_of_tls {
     ($client:ty, $over:ident) => {
-        $crate::conformance_group! { $client, $over, tls:
+        $crate::conformance_group! { $client, $over, trust:
+            origins_with_and_without_tls_share_a_pool
+            the_scheme_is_part_of_the_origin
+            roots_of_the_users_are_trusted
+            an_unknown_issuer_is_refused
+            an_issuer_that_only_has_the_name_is_refused
+            a_certificate_for_another_name_is_refused
+            an_expired_certificate_is_refused
+            a_certificate_that_is_not_valid_yet_is_refused
+            a_certificate_for_clients_is_refused
+            a_wildcard_stands_for_one_label
+            an_address_has_to_be_certified_as_one
+            an_ipv6_address_may_be_certified
+            a_certified_name_has_no_case
+            the_last_dot_of_a_name_is_not_certified
+            no_roots_are_an_error
+            no_roots_are_no_error_without_tls
+            a_client_shows_its_certificate_if_asked
+            a_client_without_a_certificate_is_told_so
+            a_clients_certificate_of_a_stranger_is_refused
+            a_refused_server_harms_no_other
+            every_waiter_of_a_refused_server_is_told
+        }
+        $crate::conformance_group! { $client, $over, handshake:
+            tls_has_two_versions
+            a_session_is_resumed
+            a_session_is_resumed_while_its_first_connection_is_busy
+            a_session_need_not_be_resumed
+            a_session_is_not_resumed_by_another_client
+            the_name_of_the_server_is_sent
+            the_protocol_is_agreed_on
+            a_server_need_not_agree_on_a_protocol
+            a_server_of_another_protocol_is_refused
+            a_protocol_that_nobody_offered_is_refused
+            a_client_says_hello_again_if_asked
+            a_long_certificate_comes_in_several_records
+            a_handshake_may_come_byte_by_byte
+            a_handshake_that_is_cut_anywhere_is_an_error
+            an_end_instead_of_a_handshake_is_an_error
+            a_reset_instead_of_a_handshake_is_an_error
+            a_server_without_tls_is_an_error
+            a_server_that_greets_is_an_error
+            an_alert_in_the_handshake_is_passed_on
+            a_flight_that_was_changed_is_refused
+            a_handshake_that_stands_still_is_a_connect_timeout
+            a_call_that_is_not_whole_in_time_leaves_its_handshake
+            a_connect_timeout_does_not_outlive_the_handshake
+            a_call_that_is_dropped_leaves_its_handshake
+            a_handshake_takes_a_place_in_the_pool
+            close_lets_a_handshake_finish
+            close_ends_a_handshake_that_nobody_waits_for
+            tickets_on_an_idle_connection_are_no_response
+        }
+        $crate::conformance_group! { $client, $over, records:
+            an_end_without_notice_cuts_a_body_without_length
+            an_end_with_notice_ends_a_body_without_length
+            the_notice_alone_ends_a_body_without_length
+            a_whole_body_needs_no_notice
+            a_notice_makes_no_body_whole
+            an_end_within_the_head_is_an_error
+            a_record_that_is_cut_is_no_data
+            an_end_of_an_idle_connection_is_noticed
+            a_reset_of_an_idle_connection_with_tls_is_noticed
+            the_client_gives_notice_of_its_end
+            a_response_may_come_in_pieces_of_records
+            a_record_may_hold_one_byte
+            what_is_decrypted_needs_no_event
+            a_reader_that_stops_within_a_record_gets_the_rest
+            data_on_an_idle_connection_is_nobodys
+            data_before_a_fatal_alert_is_delivered
+            data_before_a_broken_record_is_delivered
+            a_broken_record_is_not_asked_for_again
+            a_broken_record_ends_an_idle_connection
+            a_broken_record_is_answered_by_an_alert
+            keys_may_change_in_the_middle_of_a_body
+            keys_may_change_on_an_idle_connection
+            keys_may_change_in_the_middle_of_a_request
+            keys_may_change_on_one_side
+            a_renegotiation_is_refused
         }
     };
 }

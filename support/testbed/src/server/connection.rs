@@ -307,8 +307,8 @@ impl Connection {
         }
     }
 
-    /// The records that carry these bytes, which are not sent. Sent after
-    /// [`without_tls`](Self::without_tls) they may be cut, joined and held back.
+    /// The records that carry these bytes, for [`send_raw`](Self::send_raw): they may be cut,
+    /// joined and held back, but come in the order in which they were made.
     ///
     /// # Errors
     ///
@@ -316,6 +316,16 @@ impl Connection {
     pub fn seal(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<Vec<u8>> {
         self.handshake()?;
         self.tls()?.seal(bytes.as_ref())
+    }
+
+    /// Sends these bytes as they are, under TLS too: records from [`seal`](Self::seal), or what
+    /// are none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub fn send_raw(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.write(bytes.as_ref())
     }
 
     /// From here on the script reads and sends the bytes of the socket themselves.

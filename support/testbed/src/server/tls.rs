@@ -42,6 +42,7 @@ pub struct ServerTls {
     clients: Option<RootCertStore>,
     alpn: Vec<Vec<u8>>,
     resumption: bool,
+    hello_retry: bool,
 }
 
 impl Default for ServerTls {
@@ -52,6 +53,7 @@ impl Default for ServerTls {
             clients: None,
             alpn: vec![b"http/1.1".to_vec()],
             resumption: true,
+            hello_retry: false,
         }
     }
 }
@@ -103,9 +105,22 @@ impl ServerTls {
         self
     }
 
+    /// The client has to say hello twice, since its first guess of a key is refused (RFC 8446
+    /// section 4.1.4).
+    #[must_use]
+    pub fn hello_retry(mut self) -> Self {
+        self.hello_retry = true;
+        self
+    }
+
     /// The settings as rustls takes them.
     pub(super) fn build(&self) -> io::Result<Arc<ServerConfig>> {
-        let provider = Arc::new(ring::default_provider());
+        let mut provider = ring::default_provider();
+        if self.hello_retry {
+            // Every client's first guess is another.
+            provider.kx_groups = vec![ring::kx_group::SECP384R1];
+        }
+        let provider = Arc::new(provider);
         let versions = match self.version {
             None => &[&TLS12, &TLS13][..],
             Some(Version::Tls12) => &[&TLS12],
