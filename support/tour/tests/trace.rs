@@ -5,7 +5,8 @@ use std::{fs, path::Path, process::Command};
 use serde_json::Value;
 
 /// What is the job itself, and therefore the same whatever the I/O model.
-const JOB: [&str; 7] = ["resolve", "connect", "checkout", "write", "read", "retry", "checkin"];
+const JOB: [&str; 8] =
+    ["resolve", "connect", "tls", "checkout", "write", "read", "retry", "checkin"];
 
 /// What tokio does below stage 3, and does not report.
 const TAKEN_OVER: [&str; 4] = ["register", "deregister", "ready", "would_block"];
@@ -32,7 +33,7 @@ fn another_run_does_what_was_recorded() {
 
 #[test]
 fn the_job_is_the_same_on_each_stage() {
-    for name in ["exchange", "chunked", "stale"] {
+    for name in ["exchange", "chunked", "stale", "tls"] {
         let recording = recording(name);
         let lanes = recording["lanes"].as_array().expect("a recording has lanes");
         assert_eq!(lanes.len(), 3, "{name}");

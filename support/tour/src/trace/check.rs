@@ -1,17 +1,18 @@
 //! Whether two recordings say the same.
 //!
 //! Its rules: on Linux, where a part begins when all threads rest, every event must be there again,
-//! in its place. Elsewhere the same is asked of the events that are the client's own decisions:
-//! what the system reports, and whether a thread that is about to look has to be woken, may vary.
+//! in its place. Elsewhere, and where the script is not settled, the same is asked of the events that
+//! are the client's own decisions: what the system reports, and whether a thread that is about to
+//! look has to be woken, may vary.
 
 use super::recording::{Happening, Lane, Recording};
 
-/// Words of which another platform may have more, or fewer.
+/// Words of which another platform may have more or fewer, or another run of what is not settled.
 const LOOSE: [&str; 4] = ["ready", "timer", "wake", "would_block"];
 
 /// The first thing in which a recording differs from the one that is kept.
-pub(super) fn difference(kept: &Recording, now: &Recording) -> Option<String> {
-    compare(kept, now, cfg!(target_os = "linux"))
+pub(super) fn difference(kept: &Recording, now: &Recording, settled: bool) -> Option<String> {
+    compare(kept, now, settled && cfg!(target_os = "linux"))
 }
 
 fn compare(kept: &Recording, now: &Recording, strict: bool) -> Option<String> {

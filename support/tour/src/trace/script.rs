@@ -15,9 +15,9 @@ use futures::{
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use testbed::{
-    Server, api, reply,
+    Server, api, certs, reply,
     run::{eventually, thread_count},
-    server::{Connection, Options},
+    server::{Connection, Options, ServerTls},
 };
 
 use super::{
@@ -40,6 +40,8 @@ pub(super) enum Script {
     Chunked,
     /// A connection that is closed while it carries its second request.
     Stale,
+    /// The same request twice, over TLS, on two connections.
+    Tls,
 }
 
 /// Those who act in a script, besides the callers.
@@ -51,7 +53,8 @@ struct Scene<'a, C> {
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 3] = [Script::Exchange, Script::Chunked, Script::Stale];
+    pub(super) const ALL: [Script; 4] =
+        [Script::Exchange, Script::Chunked, Script::Stale, Script::Tls];
 
     /// Its name, in the book and in the name of its file.
     pub(super) fn name(self) -> &'static str {
@@ -59,7 +62,14 @@ impl Script {
             Script::Exchange => "exchange",
             Script::Chunked => "chunked",
             Script::Stale => "stale",
+            Script::Tls => "tls",
         }
+    }
+
+    /// Whether everything in it has one cause. In TLS the server speaks of its own accord: whether
+    /// its tickets come in one piece, or before the client looks, is another thing in each run.
+    pub(super) fn is_settled(self) -> bool {
+        self != Script::Tls
     }
 
     /// What happens in it, for the head of a picture.
@@ -72,28 +82,24 @@ impl Script {
             Script::Stale => {
                 "a second request, on a connection that the server closes instead of answering"
             }
+            Script::Tls => "GET /quotes/7 over TLS, and again on a connection that resumes it",
         }
     }
 
     /// Plays it with this client, until the client's last thread has ended.
     pub(super) fn play<C: ApiClient>(self, tape: &Tape) -> Done {
         let threads = thread_count();
-        let server = match self {
-            Script::Exchange => serve(|conn, _| conn.send(api::quote(7))),
-            Script::Chunked => serve(|conn, _| in_pieces(conn)),
-            Script::Stale => serve(|conn, number| match number {
-                2 => conn.half_close(),
-                _ => conn.send(api::quote(7)),
-            }),
-        }?;
+        let server = self.server()?;
         let (resolver, names) = names();
+        let config = Config::new().tls(certs::trusting()).max_per_origin(1).resolver(resolver);
         part(tape, "The client is made");
-        let client = C::new(Config::new().max_per_origin(1).resolver(resolver))?;
+        let client = C::new(config)?;
         let scene = Scene { client: &client, server: &server, names: &names, tape };
         match self {
             Script::Exchange => scene.exchange(),
             Script::Chunked => scene.chunked(),
             Script::Stale => scene.stale(),
+            Script::Tls => scene.tls(),
         }?;
         part(tape, END);
         block_on(client.close());
@@ -101,6 +107,21 @@ impl Script {
         // Where threads cannot be counted, what comes late is told apart by its crate.
         eventually("the end of the client's threads", || thread_count() <= threads);
         Ok(())
+    }
+
+    fn server(self) -> io::Result<Server> {
+        let options = Options::new();
+        match self {
+            Script::Exchange => serve(options, |conn, _| conn.send(api::quote(7))),
+            Script::Chunked => serve(options, |conn, _| in_pieces(conn)),
+            Script::Stale => serve(options, |conn, number| match number {
+                2 => conn.half_close(),
+                _ => conn.send(api::quote(7)),
+            }),
+            Script::Tls => serve(options.tls(ServerTls::new()), |conn, _| {
+                conn.send(reply::respond(200, &[("connection", "close")], "bye\n"))
+            }),
+        }
     }
 }
 
@@ -110,8 +131,11 @@ fn part(tape: &Tape, title: &'static str) {
 }
 
 /// A server that gives the n-th answer once the step `answer n` is open.
-fn serve(answer: fn(&mut Connection, usize) -> io::Result<()>) -> io::Result<Server> {
-    Options::new().start(move |conn| {
+fn serve(
+    options: Options,
+    answer: fn(&mut Connection, usize) -> io::Result<()>,
+) -> io::Result<Server> {
+    options.start(move |conn| {
         while conn.next_request()?.is_some() {
             let number = conn.look(|log| log.requests.len());
             conn.wait(&step(number))?;
@@ -247,5 +271,20 @@ impl<C: ApiClient> Scene<'_, C> {
         self.server.open(&step(3));
         whole(second)?;
         self.tape.wait_for("checkin", 2)
+    }
+
+    fn tls(&self) -> Done {
+        for number in 1..=2 {
+            let mut call = pin!(self.call()?);
+            self.part(["The first caller asks", "The second caller asks"][number - 1]);
+            ask(&mut call)?;
+            self.connect(number)?;
+
+            self.part("The server answers, and wants the connection closed");
+            self.server.open(&step(number));
+            whole(call)?;
+            self.tape.wait_for("close", number)?;
+        }
+        Ok(())
     }
 }
