@@ -199,11 +199,7 @@ pub(crate) fn start(config: Config, parts: Parts) -> io::Result<Arc<Shared>> {
 }
 
 /// The thread's life.
-fn run(
-    config: Arc<Config>,
-    parts: Parts,
-    started: &mpsc::SyncSender<io::Result<Arc<Shared>>>,
-) {
+fn run(config: Arc<Config>, parts: Parts, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>) {
     let (looping, bell) = match make(&config) {
         Ok(made) => made,
         Err(error) => {

@@ -25,6 +25,8 @@ mod framing;
 pub mod fuzzing;
 mod handshake;
 mod inbox;
+#[cfg(feature = "openssl")]
+mod openssl;
 mod parts;
 mod pool;
 mod resolver;
@@ -35,6 +37,8 @@ mod tls;
 mod transport;
 mod waiters;
 
+#[cfg(feature = "openssl")]
+pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,

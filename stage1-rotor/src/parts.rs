@@ -92,5 +92,5 @@ impl fmt::Debug for dyn Secure {
 /// That it did.
 pub(crate) fn guard<T>(foreign: impl FnOnce() -> T) -> io::Result<T> {
     catch_unwind(AssertUnwindSafe(foreign))
-        .map_err(|_| io::Error::other("a part that the user replaced panicked"))
+        .map_err(|_| io::Error::other("a replaceable part panicked"))
 }

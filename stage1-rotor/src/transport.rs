@@ -23,7 +23,7 @@ use std::{
 use rotor::{
     EventSet, Evented, PollOpt, Scope,
     mio::{
-        Selector, Token,
+        Selector, Token, tcp,
         unix::{EventedFd, UnixStream},
     },
 };
@@ -157,16 +157,12 @@ impl TcpStream {
 }
 
 impl Transport for TcpStream {
-    /// Whether the connection is made. A refused socket is writable too, so its error comes first.
+    /// TCP's own handshake, which the system does: whether the connection is made. One that was
+    /// refused is writable too, so its error comes first.
     fn handshake(&mut self) -> io::Result<()> {
-        if let Some(error) = self.0.take_error()? {
-            return Err(error);
-        }
-        match self.0.peer_addr() {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            other => other.map(drop),
+        match self.0.take_error()? {
+            Some(error) => Err(error),
+            None => is_connected(self.0.peer_addr()),
         }
     }
 
@@ -221,7 +217,29 @@ impl Evented for TcpStream {
     }
 }
 
+/// Whether a socket that was told to connect has a peer.
+fn is_connected(peer: io::Result<SocketAddr>) -> io::Result<()> {
+    match peer {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        other => other.map(drop),
+    }
+}
+
 // ===== everything else =====
+
+/// mio's own TCP socket, for users' parts.
+impl Transport for tcp::TcpStream {
+    fn handshake(&mut self) -> io::Result<()> {
+        self.take_socket_error()?;
+        is_connected(self.peer_addr())
+    }
+
+    fn short_read_is_last(&self) -> bool {
+        true
+    }
+}
 
 /// A Unix socket connects at once or fails.
 impl Transport for UnixStream {

@@ -1,0 +1,132 @@
+//! TCP with a gate before its writes: a send buffer that is full when a test wants it, at the end
+//! of a write and not somewhere in it.
+
+use std::{
+    io::{self, Read, Write},
+    net::ToSocketAddrs,
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use stage1_rotor::{
+    Dial, Origin, Transport,
+    rotor::{
+        EventSet, Evented, PollOpt,
+        mio::{Selector, Token, tcp::TcpStream, unix::EventedFd},
+    },
+};
+
+/// Lets so many bytes pass, and the rest of the write that goes beyond; then none.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Mutex<State>>);
+
+struct State {
+    left: usize,
+    /// Writes that came to nothing.
+    refused: usize,
+    /// Two ends of a socket. What is written into the one makes an event at the other, which the
+    /// loop takes for one of TCP's: both are watched under one token.
+    news: (UnixStream, UnixStream),
+}
+
+/// Dials TCP, and puts the gate before it.
+pub(crate) struct Gated(pub(crate) Gate);
+
+struct Stream {
+    tcp: TcpStream,
+    gate: Gate,
+}
+
+impl Gate {
+    /// A gate that is shut after so many bytes.
+    pub(crate) fn after(bytes: usize) -> Self {
+        let news = UnixStream::pair().expect("two sockets");
+        Gate(Arc::new(Mutex::new(State { left: bytes, refused: 0, news })))
+    }
+
+    /// Lets nothing more pass.
+    pub(crate) fn shut(&self) {
+        self.state().left = 0;
+    }
+
+    /// Lets everything pass. The loop hears that there is room, as it would of a socket.
+    pub(crate) fn open(&self) {
+        let mut state = self.state();
+        state.left = usize::MAX;
+        state.news.0.write_all(b"!").expect("room for one byte");
+    }
+
+    /// How often somebody has wanted to write, and could not.
+    pub(crate) fn refused(&self) -> usize {
+        self.state().refused
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Dial for Gated {
+    fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+        let address = (origin.host(), origin.port()).to_socket_addrs()?.next();
+        let tcp = TcpStream::connect(&address.ok_or(io::ErrorKind::NotFound)?)?;
+        Ok(Box::new(Stream { tcp, gate: self.0.clone() }))
+    }
+}
+
+impl Transport for Stream {
+    fn handshake(&mut self) -> io::Result<()> {
+        self.tcp.handshake()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buffer)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.gate.state();
+        if state.left == 0 {
+            state.refused += 1;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let n = self.tcp.write(bytes)?;
+        state.left = state.left.saturating_sub(n);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Evented for Stream {
+    fn register(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        EventedFd(&self.gate.state().news.1.as_raw_fd()).register(by, token, what, mode)?;
+        self.tcp.register(by, token, what, mode)
+    }
+
+    fn reregister(
+        &self,
+        by: &mut Selector,
+        token: Token,
+        what: EventSet,
+        mode: PollOpt,
+    ) -> io::Result<()> {
+        self.tcp.reregister(by, token, what, mode)
+    }
+
+    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
+        EventedFd(&self.gate.state().news.1.as_raw_fd()).deregister(by)?;
+        self.tcp.deregister(by)
+    }
+}
