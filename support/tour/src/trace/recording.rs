@@ -217,3 +217,65 @@ impl fmt::Display for Happening {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(what: &str, fields: &[(&'static str, &str)]) -> Said {
+        Said {
+            what: what.to_owned(),
+            fields: fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            thread: "stage2-mio".to_owned(),
+            ..Said::default()
+        }
+    }
+
+    fn texts(entries: Vec<Entry>) -> Vec<String> {
+        lane(entries).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn numbers_begin_at_one_and_follow_the_order_of_the_run() {
+        let entries = [("7", "40"), ("9", "40"), ("7", "41")].map(|(request, connection)| {
+            Entry::Said(said("checkout", &[("request", request), ("connection", connection)]))
+        });
+        assert_eq!(
+            texts(entries.to_vec()),
+            ["checkout r1 c1", "checkout r2 c1", "checkout r1 c2"]
+        );
+    }
+
+    #[test]
+    fn readiness_is_told_alike_whatever_the_loop_calls_it() {
+        let entries = [
+            said("ready", &[("events", "Readable | Writable")]),
+            said("ready", &[("read", "true"), ("write", "true")]),
+            said("ready", &[("read", "false"), ("write", "true")]),
+            said("would_block", &[("direction", "read"), ("address", "127.0.0.1:8080")]),
+        ];
+        assert_eq!(
+            texts(entries.map(Entry::Said).to_vec()),
+            ["ready read and write", "ready read and write", "ready write", "would_block read"]
+        );
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_no_part_of_it_and_the_rest_survives_being_kept() {
+        let entries = vec![
+            Entry::Part("One"),
+            Entry::Said(said("write", &[("bytes", "49"), ("why", "\"quoted\"")])),
+            Entry::Part("Two"),
+            Entry::Part(END),
+            Entry::Said(said("close", &[])),
+        ];
+        let mut recording = Recording::new(Script::Exchange);
+        recording.add("stage2-mio", entries).unwrap();
+        assert_eq!(recording.parts, ["One", "Two"]);
+        assert_eq!(recording.lanes[0].events.len(), 1);
+        let kept: Recording = serde_json::from_str(&recording.to_json().unwrap()).unwrap();
+        assert_eq!(kept, recording);
+        let other = recording.add("stage3-tokio", vec![Entry::Part("One")]);
+        assert!(other.unwrap_err().contains("stage3-tokio"));
+    }
+}

@@ -43,7 +43,7 @@ pub(super) struct Said {
     /// The name of the thread; empty if it has none.
     pub(super) thread: String,
     /// The crate, as it is called in paths: `stage1_rotor`.
-    source: String,
+    pub(super) source: String,
 }
 
 /// Clones are the same tape.
