@@ -10,7 +10,7 @@
 // every recorded event can be read. At last the search is tried with some words.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -26,8 +26,10 @@ const THEMES = ["light", "navy"];
 const SIZES = [{ width: 1280, height: 900 }, { width: 390, height: 844 }];
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 // Axe computes the colours of every piece of every line. All lines are made by one function, and the
-// pages that show whole crates have tens of thousands: of each listing it sees so many.
+// pages that show whole crates have tens of thousands: of each listing it sees so many. The page for
+// printing is all the others once more: of that it sees the first chapters.
 const LINES = 40;
+const BLOCKS = 300;
 // Each must be found, and the first result must be a page that can be opened.
 const SEARCHES = ["readiness", "checkout", "backpressure"];
 const TABS = 200;
@@ -116,9 +118,10 @@ async function accessible(page, where) {
 }
 
 function shorten(page) {
-  return page.evaluate(lines => {
+  return page.evaluate(({ lines, blocks }) => {
     for (const line of document.querySelectorAll(`main .l:nth-child(n + ${lines + 1})`)) line.remove();
-  }, LINES);
+    for (const block of document.querySelectorAll(`main > :nth-child(n + ${blocks + 1})`)) block.remove();
+  }, { lines: LINES, blocks: BLOCKS });
 }
 
 // Presses Tab until what is looked for has the focus; what has it on the way must show it.
@@ -282,7 +285,9 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
-const queue = [...names];
+// The largest first, so that none is left alone at the end.
+const size = name => statSync(join(book, name)).size;
+const queue = names.toSorted((a, b) => size(b) - size(a));
 let done = 0;
 async function work() {
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
