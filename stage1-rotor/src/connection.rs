@@ -311,13 +311,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The body's reader is gone. If one read more makes the message whole, the connection is as
-    /// good as new; otherwise the rest would have to be read for nobody.
+    /// The body's reader is gone. If one read more makes the message whole, the exchange ends as any
+    /// other; otherwise the rest would have to be read for nobody.
     fn abandon(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        if let Ok(Progress::Made) = self.framing.read(&mut self.io, scratch)
-            && let Some(next @ Next::Free(_)) = self.decode(now)
-        {
-            return next;
+        if let Ok(Progress::Made) = self.framing.read(&mut self.io, scratch) {
+            match self.decode(now) {
+                None | Some(Next::Close(CloseReason::ProtocolError, _)) => {}
+                Some(whole) => return whole,
+            }
         }
         io_model!(cancel, connection = self.number, why = "the body was dropped");
         Next::Close(CloseReason::BodyDropped, Delivery::Nothing)
