@@ -35,6 +35,8 @@ mod framing;
 #[path = "../../fuzz/drivers/stage3.rs"]
 pub mod fuzzing;
 mod job;
+#[cfg(feature = "openssl")]
+mod openssl;
 mod parts;
 mod pool;
 mod resolver;
@@ -44,6 +46,8 @@ mod timer;
 mod tls;
 mod transport;
 
+#[cfg(feature = "openssl")]
+pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,

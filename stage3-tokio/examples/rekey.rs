@@ -1,0 +1,119 @@
+//! New keys in the middle of a response, and a read that has to write for them.
+//!
+//!     cargo run --release --example stage3-rekey
+//!     cargo run --release --example stage3-rekey --features stage3-mio/openssl
+//!
+//! Two parties may agree on new keys while they talk. With TLS 1.3 that is a message and its
+//! answer, which rustls sends with whatever the client writes next. With TLS 1.2 it is a second
+//! handshake, a renegotiation. rustls refuses it; OpenSSL takes part, and then a client that only
+//! wants to read has to write. What if there is no room to write? The read waits for room, and not
+//! for something to read, though it is a read. The client has noted that, and when there is room,
+//! it tries the read again.
+//!
+//! Try: in `src/framing.rs`, let a read wait to read whatever its transport says: the second part
+//! hangs where it says that there is room again.
+
+use std::process::ExitCode;
+
+use futures::executor::block_on;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use stage3_tokio::Client;
+use testbed::{
+    certs,
+    lesson::{self, Failure},
+    reply, say,
+    server::{Options, ServerTls, Version},
+};
+
+fn main() -> ExitCode {
+    lesson::main("stage3-rekey", |_| {
+        block_on(key_update())?;
+        #[cfg(feature = "openssl")]
+        block_on(renegotiation::renegotiation())?;
+        Ok(())
+    })
+}
+
+/// TLS 1.3: the server changes its keys in the middle of each response.
+async fn key_update() -> Result<(), Failure> {
+    let server =
+        Options::new().tls(ServerTls::new().version(Version::Tls13)).start(|conn| {
+            loop {
+                conn.request()?;
+                conn.send(reply::head(200, &[("content-length", "12")]))?;
+                conn.send("a half")?;
+                conn.key_update()?;
+                conn.send("a half")?;
+            }
+        })?;
+    let client = Client::new(certs::trusting_config())?;
+    for _ in 0..3 {
+        let request = Request::get(server.url("/")).body(Full::default())?;
+        let body = client.request(request).await?.into_body().collect().await?.to_bytes();
+        say!("{} bytes, old keys and new ones: {}", body.len(), client.stats());
+    }
+    client.close().await;
+    Ok(())
+}
+
+#[cfg(feature = "openssl")]
+#[path = "../tests/renegotiation/gated.rs"]
+mod gated;
+
+#[cfg(feature = "openssl")]
+mod renegotiation {
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use stage3_tokio::{Client, OpenSsl, Parts};
+    use testbed::{
+        Server, certs,
+        lesson::{Failure, until},
+        openssl_server::Session,
+        reply, say,
+    };
+
+    use crate::gated::{Gate, Gated};
+
+    /// TLS 1.2: the server wants a second handshake before it goes on.
+    fn server() -> Server {
+        Server::start(|conn| {
+            let mut tls = Session::accept(conn)?;
+            tls.request()?;
+            tls.send(reply::head(200, &[("content-length", "12")]))?;
+            tls.send("a half")?;
+            conn.wait("renegotiate")?;
+            tls.renegotiate()?;
+            tls.finish_renegotiation()?;
+            tls.send("a half")?;
+            tls.wait_closed();
+            Ok(())
+        })
+    }
+
+    pub(crate) async fn renegotiation() -> Result<(), Failure> {
+        let server = server();
+        let gate = Gate::after(usize::MAX);
+        let secure = OpenSsl::new(&certs::trusting())?;
+        let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
+        let client = Client::with_parts(certs::trusting_config(), parts)?;
+
+        let url = format!("https://localhost:{}/", server.port());
+        let call = client.request(Request::get(url).body(Full::default())?);
+        let mut body = call.await?.into_body();
+        let _half = body.frame().await;
+        gate.shut();
+        say!("half of a response is here, and there is no more room to write");
+
+        server.open("renegotiate");
+        until("a read that writes", || gate.refused() > 0)?;
+        say!("the server wants new keys: the read has to write, and waits");
+
+        gate.open();
+        say!("there is room again");
+        let rest = body.collect().await?.to_bytes();
+        say!("the other half is here, of {} bytes: {}", rest.len(), client.stats());
+        client.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! A connection that is no TCP: HTTP over a Unix socket, as daemons speak it on their own machine.
+//!
+//!     cargo run --release --example stage3-unix_socket
+//!
+//! How the stream to an origin is opened is a part of the client that a user may replace. Here it
+//! ignores the name and connects to a path. All the rest stays: pool, limits, timeouts, events.
+//! The transport is one that tokio can read and write, and nothing else is asked of it.
+//!
+//! Try: `https://daemon/version`, and see rustls shake hands with a daemon that speaks no TLS; a
+//! path at which nobody listens.
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("stage3-unix_socket: expected a system with Unix sockets");
+}
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    unix::main()
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::{
+        env, fs,
+        io::{self, BufRead, BufReader, Write},
+        os::unix::net::{UnixListener, UnixStream},
+        path::PathBuf,
+        process::{self, ExitCode},
+        thread,
+    };
+
+    use futures::executor::block_on;
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use stage3_tokio::{Client, Config, Dial, Opening, Origin, Parts, Transport};
+    use testbed::{
+        lesson::{self, Failure},
+        say,
+    };
+
+    pub(crate) fn main() -> ExitCode {
+        lesson::main("stage3-unix_socket", |_| block_on(unix_socket()))
+    }
+
+    /// Connects to a path, whatever the origin is.
+    struct Path(PathBuf);
+
+    impl Dial for Path {
+        fn dial(&self, origin: &Origin) -> Opening {
+            say!("    {origin} is at {}", self.0.display());
+            let path = self.0.clone();
+            Box::pin(async move {
+                let stream = tokio::net::UnixStream::connect(path).await?;
+                Ok(Box::new(stream) as Box<dyn Transport>)
+            })
+        }
+    }
+
+    async fn unix_socket() -> Result<(), Failure> {
+        let path = env::temp_dir().join(format!("stage3-unix_socket-{}", process::id()));
+        let listener = UnixListener::bind(&path)?;
+        thread::spawn(move || daemon(listener));
+        let client = Client::with_parts(Config::new(), Parts::new().dial(Path(path.clone())))?;
+
+        for url in ["http://daemon/version", "http://daemon/version", "http://other/version"] {
+            say!("{url}");
+            let response = client.request(Request::get(url).body(Full::default())?).await?;
+            let body = response.into_body().collect().await?.to_bytes();
+            say!("    {}: {}", String::from_utf8_lossy(&body), client.stats());
+        }
+        client.close().await;
+        fs::remove_file(path)?;
+        Ok(())
+    }
+
+    /// Answers whoever connects.
+    fn daemon(listener: UnixListener) {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is no reason to end.
+            thread::spawn(move || answer(stream));
+        }
+    }
+
+    /// One response for each empty line, which is the end of a request without a body.
+    fn answer(stream: UnixStream) -> io::Result<()> {
+        for line in BufReader::new(&stream).lines() {
+            if line?.is_empty() {
+                (&stream)
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nversion 1.0")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Parts that a user may replace, and what becomes of their failures.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use stage3_tokio::{
+    Client, Error, ErrorKind, Name, Opening, Origin, Parts, Resolve, Resolving, Secure,
+    Transport,
+};
+use testbed::{
+    Server, certs,
+    dead_ends::Refusing,
+    reply,
+    run::{block_on, bounded},
+    server::over_tls,
+};
+use tokio::net::TcpStream;
+
+/// Dials a server, whatever the origin; at first as `before` says, once.
+struct Direct {
+    port: u16,
+    calls: Arc<AtomicUsize>,
+    before: fn() -> io::Result<()>,
+}
+
+impl stage3_tokio::Dial for Direct {
+    fn dial(&self, _: &Origin) -> Opening {
+        let first = self.calls.fetch_add(1, Ordering::SeqCst) == 0;
+        let (before, port) = (self.before, self.port);
+        Box::pin(async move {
+            if first {
+                before()?;
+            }
+            let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+            Ok(Box::new(stream) as Box<dyn Transport>)
+        })
+    }
+}
+
+/// TLS that nobody can put over anything.
+struct Unable;
+
+impl Secure for Unable {
+    fn secure(&self, _: &Origin, _: Box<dyn Transport>) -> Opening {
+        panic!("no TLS today");
+    }
+}
+
+/// A resolver that is not to be asked.
+struct Unasked;
+
+impl Resolve for Unasked {
+    fn resolve(&self, name: Name) -> Resolving {
+        panic!("asked for {name}");
+    }
+}
+
+fn server() -> Server {
+    Server::start(|conn| {
+        loop {
+            conn.request()?;
+            conn.send(reply::ok("hello"))?;
+        }
+    })
+}
+
+fn dial(server: &Server, before: fn() -> io::Result<()>) -> (Direct, Arc<AtomicUsize>) {
+    let calls = Arc::<AtomicUsize>::default();
+    (Direct { port: server.addr().port(), calls: calls.clone(), before }, calls)
+}
+
+fn get(client: &Client, url: &str) -> Result<Bytes, Error> {
+    let call = client.request(Request::get(url).body(Full::default()).unwrap());
+    block_on(async { Ok(call.await?.into_body().collect().await?.to_bytes()) })
+}
+
+#[test]
+fn a_dialled_stream_needs_no_name_and_is_kept() {
+    bounded("a_dialled_stream_needs_no_name_and_is_kept", || {
+        let server = server();
+        let (dial, calls) = dial(&server, || Ok(()));
+        let config = certs::trusting_config().resolver(Unasked);
+        let client = Client::with_parts(config, Parts::new().dial(dial)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(get(&client, "http://nowhere.invalid/").unwrap(), "hello");
+        }
+        assert_eq!((calls.load(Ordering::SeqCst), client.stats().reused), (1, 2));
+    });
+}
+
+#[test]
+fn tls_runs_over_a_dialled_stream() {
+    bounded("tls_runs_over_a_dialled_stream", || {
+        let server = over_tls(server);
+        let (dial, _) = dial(&server, || Ok(()));
+        let parts = Parts::new().dial(dial);
+        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        assert_eq!(get(&client, "https://pinned.invalid/").unwrap(), "hello");
+        let error = get(&client, "https://another.invalid/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    });
+}
+
+#[test]
+fn a_dial_that_fails_or_panics_fails_one_request() {
+    bounded("a_dial_that_fails_or_panics_fails_one_request", || {
+        let failures: [fn() -> io::Result<()>; 2] =
+            [|| Err(io::ErrorKind::AddrInUse.into()), || panic!("no number to dial")];
+        for failure in failures {
+            let server = server();
+            let (dial, _) = dial(&server, failure);
+            let client =
+                Client::with_parts(certs::trusting_config(), Parts::new().dial(dial)).unwrap();
+            let error = get(&client, "http://host/").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert_eq!(client.stats().created, 0);
+            assert_eq!(get(&client, "http://host/").unwrap(), "hello");
+        }
+    });
+}
+
+#[test]
+fn a_dialled_stream_that_nobody_takes_fails_one_request() {
+    bounded("a_dialled_stream_that_nobody_takes_fails_one_request", || {
+        let nobody = Refusing::new();
+        let dial = Direct { port: nobody.addr().port(), ..dial(&server(), || Ok(())).0 };
+        let parts = Parts::new().dial(dial);
+        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        for url in ["http://host/", "https://host/"] {
+            assert_eq!(get(&client, url).unwrap_err().kind(), ErrorKind::Io);
+        }
+        assert_eq!((client.stats().created, client.stats().connecting), (0, 0));
+    });
+}
+
+#[test]
+fn security_that_panics_fails_one_request() {
+    bounded("security_that_panics_fails_one_request", || {
+        let server = server();
+        let client =
+            Client::with_parts(certs::trusting_config(), Parts::new().secure(Unable)).unwrap();
+        let url = format!("https://localhost:{}/", server.addr().port());
+        assert_eq!(get(&client, &url).unwrap_err().kind(), ErrorKind::Tls);
+        assert_eq!(get(&client, &server.url("/")).unwrap(), "hello");
+    });
+}

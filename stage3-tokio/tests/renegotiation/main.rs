@@ -1,0 +1,27 @@
+//! A server that asks for a second handshake in the middle of a response, which TLS 1.2 allows.
+//!
+//! rustls refuses, by an alert that has to be written while the client only reads. OpenSSL does it
+//! (feature `openssl`): then a read has to write, and a write has to read. In all cases the
+//! client's writes are held back first.
+
+#![cfg(unix)]
+
+mod gated;
+#[cfg(feature = "openssl")]
+mod honoured;
+#[cfg(feature = "openssl")]
+mod record;
+mod refused;
+
+use stage3_tokio::{Client, Parts};
+use testbed::certs;
+use tokio::runtime::{Builder, Runtime};
+
+/// A client, and the runtime of one thread that it lives on.
+fn client(parts: Parts) -> (Client, Runtime) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let inside = runtime.enter();
+    let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+    drop(inside);
+    (client, runtime)
+}
