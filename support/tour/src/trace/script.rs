@@ -40,9 +40,17 @@ pub(super) enum Script {
     Chunked,
     /// A connection that is closed while it carries its second request.
     Stale,
+    /// A reader that stops, and goes on.
+    Window,
     /// The same request twice, over TLS, on two connections.
     Tls,
 }
+
+/// The window of all clients but for [`Script::Window`], in bytes: larger than what they are sent.
+const WIDE: usize = 64 * 1024;
+
+/// The window there: half of the first piece.
+const NARROW: usize = 1024;
 
 /// Those who act in a script, besides the callers.
 struct Scene<'a, C> {
@@ -53,8 +61,8 @@ struct Scene<'a, C> {
 }
 
 impl Script {
-    pub(super) const ALL: [Script; 4] =
-        [Script::Exchange, Script::Chunked, Script::Stale, Script::Tls];
+    pub(super) const ALL: [Script; 5] =
+        [Script::Exchange, Script::Chunked, Script::Stale, Script::Window, Script::Tls];
 
     /// Its name, in the book and in the name of its file.
     pub(super) fn name(self) -> &'static str {
@@ -62,6 +70,7 @@ impl Script {
             Script::Exchange => "exchange",
             Script::Chunked => "chunked",
             Script::Stale => "stale",
+            Script::Window => "window",
             Script::Tls => "tls",
         }
     }
@@ -82,6 +91,7 @@ impl Script {
             Script::Stale => {
                 "a second request, on a connection that the server closes instead of answering"
             }
+            Script::Window => "a body of which more has come than its reader's window holds",
             Script::Tls => "GET /quotes/7 over TLS, and again on a connection that resumes it",
         }
     }
@@ -91,7 +101,9 @@ impl Script {
         let threads = thread_count();
         let server = self.server()?;
         let (resolver, names) = names();
-        let config = Config::new().tls(certs::trusting()).max_per_origin(1).resolver(resolver);
+        let window = if self == Script::Window { NARROW } else { WIDE };
+        let config = Config::new().max_per_origin(1).body_window(window);
+        let config = config.tls(certs::trusting()).resolver(resolver);
         part(tape, "The client is made");
         let client = C::new(config)?;
         let scene = Scene { client: &client, server: &server, names: &names, tape };
@@ -99,6 +111,7 @@ impl Script {
             Script::Exchange => scene.exchange(),
             Script::Chunked => scene.chunked(),
             Script::Stale => scene.stale(),
+            Script::Window => scene.window(),
             Script::Tls => scene.tls(),
         }?;
         part(tape, END);
@@ -118,6 +131,7 @@ impl Script {
                 2 => conn.half_close(),
                 _ => conn.send(api::quote(7)),
             }),
+            Script::Window => serve(options, |conn, _| too_much(conn)),
             Script::Tls => serve(options.tls(ServerTls::new()), |conn, _| {
                 conn.send(reply::respond(200, &[("connection", "close")], "bye\n"))
             }),
@@ -153,6 +167,19 @@ fn in_pieces(conn: &mut Connection) -> io::Result<()> {
     }
     conn.wait("end")?;
     conn.send("0\r\n\r\n")
+}
+
+fn too_much(conn: &mut Connection) -> io::Result<()> {
+    let length = (3 * NARROW).to_string();
+    let mut first = reply::head(200, &[("content-length", &length)]);
+    first.extend_from_slice(&[b'x'; 2 * NARROW]);
+    conn.send(first)?;
+    for step in ["more", "end"] {
+        conn.wait(step)?;
+        conn.send([b'x'; NARROW / 2])?;
+        conn.open("sent");
+    }
+    Ok(())
 }
 
 fn step(number: usize) -> String {
@@ -244,6 +271,34 @@ impl<C: ApiClient> Scene<'_, C> {
             self.server.open(step);
             block_on(body.frame()).transpose()?;
         }
+        self.tape.wait_for("checkin", 1)
+    }
+
+    fn window(&self) -> Done {
+        let mut call = pin!(self.call()?);
+        self.part("The caller asks");
+        ask(&mut call)?;
+        self.connect(1)?;
+
+        self.part("The server sends more than the window");
+        self.server.open(&step(1));
+        let mut body = block_on(call)?.into_body();
+
+        self.part("The server sends on");
+        self.server.open("more");
+        self.server.wait_open("sent");
+
+        self.part("The caller reads");
+        let mut taken = 0;
+        while taken < 2 * NARROW {
+            let frame = block_on(body.frame()).ok_or("expected more of the body")??;
+            taken += frame.data_ref().map_or(0, Bytes::len);
+        }
+        self.tape.wait_for("read", 2)?;
+
+        self.part("The server ends the body");
+        self.server.open("end");
+        block_on(body.collect())?;
         self.tape.wait_for("checkin", 1)
     }
 
