@@ -18,7 +18,7 @@ pub fn run(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expanded {
     let command = Command::read(directive)?;
     elsewhere::check(weaver.tree.root(), &command)?;
     let mut html = format!(
-        "<figure class=\"w-run\">\n<pre tabindex=\"0\"><code class=\"language-sh nohighlight hljs w-command\">{}</code></pre>\n",
+        "<figure class=\"w-run\">\n<pre tabindex=\"0\"><code class=\"nohighlight hljs w-command\">{}</code></pre>\n",
         escape(&command.line)
     );
     if command.output != Output::None {
