@@ -297,8 +297,8 @@ impl Racer {
     }
 
     /// Lets a user's part open the stream. The racer is then its machine.
-    fn dial(self: Box<Self>, dial: &dyn Dial, scope: &mut Scope<'_, Context>) -> Reply {
-        let Racer { chain, deadline, bell, .. } = *self;
+    fn dial(self, dial: &dyn Dial, scope: &mut Scope<'_, Context>) -> Reply {
+        let Racer { chain, deadline, bell, .. } = self;
         io_model!(connect, request = chain.ticket, why = "dial");
         let begun = guard(|| dial.dial(&chain.origin)).flatten().and_then(|stream| {
             let stream = Stream::Other(stream);

@@ -124,16 +124,16 @@ impl Handshake {
         }
     }
 
-    fn done(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
-        let Handshake { stream, step, told, chain, deadline, bell } = *self;
+    fn done(self, scope: &mut Scope<'_, Context>) -> Reply {
+        let Handshake { stream, step, told, chain, deadline, bell } = self;
         match step {
             Step::Dial => Handshake::opened(stream, told, chain, deadline, bell, scope),
             Step::Tls => Serving::begin(stream, told, chain.place, bell, scope),
         }
     }
 
-    fn fail(self: Box<Self>, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
-        let Handshake { stream, chain, bell, .. } = *self;
+    fn fail(self, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
+        let Handshake { stream, chain, bell, .. } = self;
         unwatch(&stream, scope);
         drop(stream);
         lose(&chain, error, &bell, scope)
