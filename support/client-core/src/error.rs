@@ -5,6 +5,8 @@
 
 use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::InvalidMessage;
+
 /// The cause of an error, shared by its clones.
 pub type Source = Arc<dyn StdError + Send + Sync>;
 
@@ -186,6 +188,11 @@ impl Error {
     /// An [`Error::Tls`]: the handshake failed, whatever ended it.
     pub fn handshake(source: io::Error) -> Self {
         match tls_of(&source) {
+            // A wrong port or scheme is common enough for a word of its own.
+            Some(error @ rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                let message = format!("the server does not speak TLS here ({error})").into();
+                Error::Tls { message, source: Some(Arc::new(error)) }
+            }
             Some(error) => Error::tls(error),
             None => Error::Tls {
                 message: "the connection ended in mid-handshake".into(),

@@ -33,6 +33,7 @@ Parts (without one: run, then book --serve if this is a terminal):
   ledger           counts the lines of each stage by what they are for
   book [--serve]   builds the book; serves it on the loopback
   serve [--port N] the server alone, for curl and for the stages' examples (default port 8080)
+    --tls            speaks TLS, and says how to fetch from it
   soak             100,000 requests of each stage over a server that fails in every way
     --requests N     so many instead
     --seconds S      begins none after so much time
@@ -52,7 +53,7 @@ enum Part {
     Bench { quick: bool },
     Trace(trace::Mode),
     Ledger,
-    Serve { port: u16 },
+    Serve { port: u16, tls: bool },
     Soak(soak::Options),
 }
 
@@ -94,7 +95,7 @@ fn parse() -> Result<Part, lexopt::Error> {
                 part = Part::Trace(trace::Mode::Show { stage: None });
             }
             Value(name) if name == "ledger" => part = Part::Ledger,
-            Value(name) if name == "serve" => part = Part::Serve { port: 8080 },
+            Value(name) if name == "serve" => part = Part::Serve { port: 8080, tls: false },
             Value(name) if name == "soak" => {
                 return Ok(Part::Soak(soak::Options::parse(&mut args)?));
             }
@@ -107,8 +108,12 @@ fn parse() -> Result<Part, lexopt::Error> {
                 _ => return Err("--quick goes with bench".into()),
             },
             Long("port") => match &mut part {
-                Part::Serve { port } => *port = args.value()?.parse()?,
+                Part::Serve { port, .. } => *port = args.value()?.parse()?,
                 _ => return Err("--port goes with serve".into()),
+            },
+            Long("tls") => match &mut part {
+                Part::Serve { tls, .. } => *tls = true,
+                _ => return Err("--tls goes with serve".into()),
             },
             Long("serve") => match &mut part {
                 Part::Book { serve } => *serve = true,
@@ -155,7 +160,7 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
         Part::Bench { quick } => bench::compare(quick)?,
         Part::Trace(mode) => trace::all(mode)?,
         Part::Ledger => book::ledger()?,
-        Part::Serve { port } => serve::until_interrupted(port)?,
+        Part::Serve { port, tls } => serve::until_interrupted(port, tls)?,
         Part::Soak(options) => soak::run(&options)?,
     }
     Ok(())

@@ -17,9 +17,10 @@ use programs::{Program, TempDir, kill};
 use testbed::{
     Gate, Server, api,
     api::pattern,
+    certs::{self, Authority, Certificate, Leaf},
     dead_ends::{Blackhole, Refusing, Silent, blackhole_works},
     reply,
-    server::{Options, has_ipv6},
+    server::{Options, ServerTls, has_ipv6},
 };
 
 for_each_stage!("fetch":
@@ -38,6 +39,10 @@ for_each_stage!("fetch":
     a_pinned_address_is_used_for_its_name_and_port,
     a_pinned_ipv6_address_needs_no_brackets,
     pinned_addresses_are_raced,
+    https_needs_an_authority_that_is_trusted,
+    the_systems_authorities_may_be_a_file,
+    http_and_https_go_side_by_side,
+    errors_of_tls_have_their_kind,
     errors_have_their_kind,
     a_connect_that_is_not_answered_times_out,
     a_call_that_is_not_answered_times_out,
@@ -228,6 +233,65 @@ fn pinned_addresses_are_raced(fetch: &Program) {
     let dead = Ipv4Addr::new(127, 9, 9, 9);
     let pin = format!("two.invalid:{}:{dead},127.0.0.1", server.port());
     fetch.run(["--resolve", &pin, &server.url_as("two.invalid", "/quotes/7")]).expect(0);
+}
+
+// ===== TLS =====
+
+fn https_needs_an_authority_that_is_trusted(fetch: &Program) {
+    let (server, ca) = (secure(certs::of_loopback()), ca_file(certs::authority()));
+    let url = server.url_as("localhost", "/quotes/7");
+    let ended = fetch.run(["--cacert", &ca.path(), &url]).expect(0);
+    assert!(ended.text().contains("\"id\":7"), "{}", ended.text());
+
+    let other = ca_file(&Authority::new("another"));
+    let line = fetch.run(["--json", "--cacert", &other.path(), &url]).expect(1).line();
+    assert_eq!(line.error(), "tls");
+    assert_eq!(server.finish().received, 1);
+}
+
+fn the_systems_authorities_may_be_a_file(fetch: &Program) {
+    let (server, ca) = (secure(certs::of_loopback()), ca_file(certs::authority()));
+    let args = ["--json".to_owned(), server.url("/quotes/7")];
+    let roots = [("SSL_CERT_FILE", ca.path().into())];
+    assert_eq!(fetch.start_with(&args, roots).end().expect(0).line().status(), Some(200));
+    // The system's own do not know the testbed's; there may be none at all.
+    assert_eq!(fetch.run(&args).expect(1).line().error(), "tls");
+}
+
+fn http_and_https_go_side_by_side(fetch: &Program) {
+    let (secure, ca) = (secure(certs::of_loopback()), ca_file(certs::authority()));
+    let plain = api::start().unwrap();
+    let urls = [plain.url("/quotes/7"), secure.url("/quotes/7")];
+    let ca = ca.path();
+    let args = ["--json", "--repeat", "2", "--cacert", &ca, &urls[0], &urls[1]];
+    let lines = fetch.run(args).expect(0).lines();
+    let got: Vec<_> = lines.iter().map(|line| (line.connection(), line.reused())).collect();
+    assert_eq!(got, [(1, false), (1, true), (2, false), (2, true)]);
+    assert!(lines.iter().all(|line| line.body() == lines[0].body()));
+}
+
+fn errors_of_tls_have_their_kind(fetch: &Program) {
+    let ca = ca_file(certs::authority());
+    let issue = |leaf: Leaf| secure(&certs::authority().issue(&leaf));
+    let local = || Leaf::server(["localhost"]);
+    let plain = Server::start(|conn| {
+        conn.read_some()?;
+        conn.send(reply::respond(400, &[], "this is HTTP"))?;
+        conn.wait_closed()
+    });
+    for (server, word) in [
+        (issue(Leaf::server(["elsewhere.invalid"])), "localhost"),
+        (issue(local().expired()), "expired"),
+        (issue(local().not_yet_valid()), "not valid yet"),
+        (secure(&Authority::new("a stranger").issue(&local())), "UnknownIssuer"),
+        (plain, "does not speak TLS"),
+    ] {
+        let url = server.url_as("localhost", "/quotes/7").replace("http:", "https:");
+        let ended = fetch.run(["--json", "--cacert", &ca.path(), &url]).expect(1);
+        assert_eq!(ended.line().error(), "tls", "{word}");
+        assert!(ended.text().contains(word), "{word}: {}", ended.text());
+        assert_eq!(ended.complaints(), 1, "{}", ended.stderr);
+    }
 }
 
 // ===== what goes wrong =====
@@ -433,6 +497,27 @@ fn steps_are_traced_if_asked_for(fetch: &Program) {
 }
 
 // ===== servers and bodies =====
+
+/// The API over TLS.
+fn secure(certificate: &Certificate) -> Server {
+    let tls = ServerTls::new().certificate(certificate.clone());
+    api::start_with(Options::new().port(0).tls(tls)).unwrap()
+}
+
+/// An authority's certificate, for `--cacert`.
+struct CaFile(TempDir);
+
+fn ca_file(authority: &Authority) -> CaFile {
+    let dir = TempDir::new("fetch-ca");
+    fs::write(dir.file("ca.pem"), authority.pem()).unwrap();
+    CaFile(dir)
+}
+
+impl CaFile {
+    fn path(&self) -> String {
+        self.0.file("ca.pem").display().to_string()
+    }
+}
 
 /// Sends each request's body back.
 fn echo() -> Server {

@@ -4,7 +4,7 @@
 mod programs;
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     path::Path,
 };
@@ -14,11 +14,15 @@ use programs::{
     Program, TempDir,
     nginx::{BIG, BIG_LEN, Nginx, PAGE, TEXT, TEXT_TIMES},
 };
+use testbed::certs;
 
 for_each_stage!("fetch":
     a_page_comes_by_name,
     a_thousand_calls_share_eight_connections,
     a_large_file_arrives_whole_in_little_memory,
+    a_thousand_calls_over_tls_share_eight_connections,
+    a_large_file_arrives_whole_over_tls,
+    a_session_is_resumed,
     compressed_on_the_fly_it_comes_in_chunks,
     head_range_post_and_errors,
     an_nginx_that_goes_fails_each_call,
@@ -67,6 +71,38 @@ fn a_large_file_arrives_whole_in_little_memory(fetch: &Program) {
     if cfg!(target_os = "linux") {
         assert!(0 < peak && peak < 64 * 1024, "{peak} KiB");
     }
+}
+
+fn a_thousand_calls_over_tls_share_eight_connections(fetch: &Program) {
+    let Some(nginx) = Nginx::start() else { return };
+    let (ca, url) = (ca(&nginx), nginx.secure_url("/index.html"));
+    let args = ["--cacert", &ca, "--repeat", "1000", "--concurrency", "64"];
+    let rest = ["--max-per-origin", "8", "--json", &url];
+    let lines = fetch.run(args.into_iter().chain(rest)).expect(0).lines();
+    assert_eq!(lines.len(), 1000);
+    assert!(lines.iter().all(|line| line.body() == PAGE.as_bytes()));
+    assert!(lines.iter().all(|line| line.connection() <= 8));
+}
+
+fn a_large_file_arrives_whole_over_tls(fetch: &Program) {
+    let Some(nginx) = Nginx::start() else { return };
+    nginx.write_big().unwrap();
+    let dir = TempDir::new("fetch-big-tls");
+    let file = dir.file("received");
+    let out = file.display().to_string();
+    fetch.run(["--cacert", &ca(&nginx), "-o", &out, &nginx.secure_url(BIG)]).expect(0);
+    assert!(same(&nginx.file(BIG), &file));
+}
+
+fn a_session_is_resumed(fetch: &Program) {
+    let Some(nginx) = Nginx::start() else { return };
+    let (ca, url) = (ca(&nginx), nginx.secure_url("/session"));
+    let args = ["--cacert", &ca, "--json", "--repeat", "3", "-H", "connection: close", &url];
+    let lines = fetch.run(args).expect(0).lines();
+    let bodies: Vec<_> =
+        lines.iter().map(|line| String::from_utf8(line.body()).unwrap()).collect();
+    let expected = ["TLSv1.3 . localhost", "TLSv1.3 r localhost", "TLSv1.3 r localhost"];
+    assert_eq!(bodies, expected);
 }
 
 fn compressed_on_the_fly_it_comes_in_chunks(fetch: &Program) {
@@ -125,6 +161,13 @@ fn an_nginx_that_goes_fails_each_call(fetch: &Program) {
     assert_eq!(text.lines().count(), 20_000, "each call has a line");
     assert!(0 < failed && failed < 20_000, "{failed}");
     assert_eq!(ended.complaints(), failed);
+}
+
+/// The file of the authority that has issued its certificate.
+fn ca(nginx: &Nginx) -> String {
+    let file = nginx.file("ca.pem");
+    fs::write(&file, certs::authority().pem()).unwrap();
+    file.display().to_string()
 }
 
 /// Whether two files have the same bytes. A checksum that agrees says less.

@@ -38,7 +38,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::{
     reply,
-    server::{Connection, Options, Request, Server},
+    server::{Connection, Options, Request, Server, ServerTls},
 };
 
 /// A path whose response is large.
@@ -90,13 +90,16 @@ pub fn start_with(options: Options) -> io::Result<Server> {
     options.start(move |conn| serve(conn, &flaky))
 }
 
-/// Starts the API on this port, likewise, and unrecorded: such a server may run for days.
+/// Starts the API on this port, likewise, and unrecorded: such a server may run for days. With
+/// `tls` it speaks TLS, with a certificate that clients trust who trust
+/// [`certs::authority`](crate::certs::authority).
 ///
 /// # Errors
 ///
 /// The system's, if the port is taken.
-pub fn start_on(port: u16) -> io::Result<Server> {
-    start_with(Options::new().port(port).unrecorded())
+pub fn start_on(port: u16, tls: bool) -> io::Result<Server> {
+    let options = Options::new().port(port).unrecorded();
+    start_with(if tls { options.tls(ServerTls::new()) } else { options })
 }
 
 /// Requests one after the other, until the client goes.
@@ -195,7 +198,7 @@ fn compressed() -> io::Result<Vec<u8>> {
 /// By name, which is another origin for a client that came by address, and the same server.
 fn moved(conn: &Connection) -> io::Result<Vec<u8>> {
     let port = conn.socket()?.local_addr()?.port();
-    let location = format!("http://localhost:{port}/headers");
+    let location = format!("{}://localhost:{port}/headers", conn.scheme());
     Ok(reply::respond(302, &[TEXT, ("location", &location)], "moved\n"))
 }
 

@@ -275,7 +275,8 @@ pub fn a_server_without_tls_is_an_error<C: ApiClient>() {
         conn.wait_closed()
     });
     let url = server.as_ref().expect("a server").url("/").replace("http:", "https:");
-    fails::<C>(&url);
+    let message = fails::<C>(&url);
+    assert!(message.contains("does not speak TLS"), "{message}");
 }
 
 /// A server that speaks first, as of mail.

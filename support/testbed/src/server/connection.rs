@@ -71,6 +71,11 @@ impl Connection {
         self.index
     }
 
+    /// The scheme of the server's URLs.
+    pub fn scheme(&self) -> &'static str {
+        self.shared.scheme()
+    }
+
     /// The socket, for options that have no method here.
     ///
     /// # Errors

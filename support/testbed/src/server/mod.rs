@@ -232,7 +232,7 @@ impl Server {
 
     /// The scheme of its URLs.
     pub fn scheme(&self) -> &'static str {
-        if self.shared.tls.is_some() { "https" } else { "http" }
+        self.shared.scheme()
     }
 
     /// The URL of a path on this server: `server.url("/a")` is `http://127.0.0.1:PORT/a`.
@@ -380,6 +380,10 @@ fn outcome(state: &State, condition: impl Fn(&Log) -> bool) -> Option<bool> {
 }
 
 impl Shared {
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// The connection of this index has ended.
     fn ended(&self, index: usize, end: End) {
         self.watched.change(|state| {

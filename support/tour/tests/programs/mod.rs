@@ -9,7 +9,7 @@ pub(crate) mod nginx;
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -68,8 +68,18 @@ impl Program {
 
     /// Starts it with these arguments.
     pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        self.start_with(args, [])
+    }
+
+    /// Starts it with these arguments and these variables.
+    pub(crate) fn start_with<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        variables: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) -> Running {
         let mut command = Command::new(&self.0);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).envs(variables);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running::new(command.spawn().expect("the program starts"))
     }
 

@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use testbed::server::has_ipv6;
+use testbed::{certs, server::has_ipv6};
 
 use super::{TempDir, until};
 
@@ -37,6 +37,8 @@ pub(crate) const PAGE: &str =
 pub(crate) struct Nginx {
     child: Child,
     port: u16,
+    /// The port where it speaks TLS.
+    secure: u16,
     dir: TempDir,
 }
 
@@ -57,8 +59,9 @@ impl Nginx {
         let dir = TempDir::new("nginx-for-tests");
         write_files(&dir).expect("files to serve");
         for _ in 0..TRIES {
-            let port = free_port().expect("a free port");
-            fs::write(dir.file("nginx.conf"), config(&dir, port)).expect("a configuration");
+            let [port, secure] = [(); 2].map(|()| free_port().expect("a free port"));
+            let config = config(&dir, port, secure);
+            fs::write(dir.file("nginx.conf"), config).expect("a configuration");
             let mut child = Command::new(&program)
                 .arg("-p")
                 .arg(dir.path())
@@ -75,7 +78,7 @@ impl Nginx {
                 ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
             });
             if !ended {
-                return Some(Nginx { child, port, dir });
+                return Some(Nginx { child, port, secure, dir });
             }
         }
         let log = fs::read_to_string(dir.file("error.log")).unwrap_or_default();
@@ -85,6 +88,11 @@ impl Nginx {
     /// The URL of a path, by name.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
+    }
+
+    /// The same over TLS, with the certificate of the testbed's servers.
+    pub(crate) fn secure_url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.secure)
     }
 
     /// The file that is served as this path.
@@ -151,9 +159,12 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// One process, so that killing it leaves none behind.
-fn config(dir: &TempDir, port: u16) -> String {
+fn config(dir: &TempDir, port: u16, secure: u16) -> String {
     let dir = dir.path().display();
-    let ipv6 = if has_ipv6() { format!("listen [::1]:{port};") } else { String::new() };
+    let ipv6 = match has_ipv6() {
+        true => format!("listen [::1]:{port}; listen [::1]:{secure} ssl;"),
+        false => String::new(),
+    };
     format!(
         "daemon off;
 master_process off;
@@ -174,11 +185,16 @@ http {{
     gzip_types text/plain;
     server {{
         listen 127.0.0.1:{port};
+        listen 127.0.0.1:{secure} ssl;
         {ipv6}
         server_name localhost;
+        ssl_certificate {dir}/certificate.pem;
+        ssl_certificate_key {dir}/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
         root {dir}/html;
         location = /status {{ stub_status; }}
         location = /echo {{ return 200 \"$request_method $content_length $http_x_word\"; }}
+        location = /session {{ return 200 \"$ssl_protocol $ssl_session_reused $ssl_server_name\"; }}
         location = /moved {{ return 302 /index.html; }}
     }}
 }}
@@ -187,6 +203,9 @@ http {{
 }
 
 fn write_files(dir: &TempDir) -> io::Result<()> {
+    let own = certs::of_loopback();
+    fs::write(dir.file("certificate.pem"), &own.pem)?;
+    fs::write(dir.file("key.pem"), &own.key_pem)?;
     let html = dir.file("html");
     fs::create_dir(&html)?;
     fs::write(html.join("index.html"), PAGE)?;
