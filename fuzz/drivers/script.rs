@@ -75,7 +75,7 @@ enum Step<'a> {
     Request(&'static str),
     /// The stream takes a few more bytes.
     Room(usize),
-    /// The caller takes what is there for it.
+    /// The caller takes all that is there for it: in which pieces is each stage's own affair.
     Take,
     /// The caller goes.
     Leave,
@@ -231,7 +231,7 @@ impl<S: Subject> Scene<S> {
                 self.pipe.lock().room = room;
                 self.subject.ready(false, true, false);
             }
-            Step::Take => _ = self.take(),
+            Step::Take => self.drain(),
             Step::Leave => self.leave(),
             Step::Time(time) => self.subject.pass(time),
             Step::Nothing => self.subject.ready(false, false, false),
