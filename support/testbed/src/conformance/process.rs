@@ -14,18 +14,23 @@ use crate::{
     api::{self, pattern},
     reply,
     run::{self, block_on, eventually},
+    server::over_tls,
 };
 
 /// Once the last handle, response future and body are gone, so is every thread and descriptor that
-/// the client made, whichever of them goes last and whatever was going on.
+/// the client made, whichever of them goes last and whatever was going on, with TLS or without.
 pub fn nothing_is_left_of_a_client<C: ApiClient>() {
-    let server = api::start().expect("a server");
+    nothing_is_left::<C>(&api::start().expect("a server"));
+    nothing_is_left::<C>(&over_tls(api::start).expect("a server"));
+}
+
+fn nothing_is_left<C: ApiClient>(server: &Server) {
     let before = (run::thread_count(), run::fd_count());
     if before.0.is_none() {
         eprintln!("threads and descriptors are counted on Linux only");
     }
     for last in 0..3 {
-        use_and_drop::<C>(&server, last);
+        use_and_drop::<C>(server, last);
     }
     server.wait_for("the end of every connection", |log| log.open == 0);
     eventually("threads and descriptors as they were", || {
@@ -74,11 +79,16 @@ pub fn many_calls_share_few_connections<C: ApiClient>() {
     assert!(log.accepted <= 8 && client.stats().created <= 8, "{log}");
 }
 
-/// A body of 100 MB passes through a window: each byte right, and little memory.
+/// A body of 100 MB passes through a window: each byte right, and little memory, with TLS or
+/// without.
 pub fn a_hundred_megabytes_pass_through_little_memory<C: ApiClient>() {
+    a_large_body_passes::<C>(&api::start().expect("a server"));
+    a_large_body_passes::<C>(&over_tls(api::start).expect("a server"));
+}
+
+fn a_large_body_passes<C: ApiClient>(server: &Server) {
     const LENGTH: u64 = 100_000_000;
     const MEMORY: u64 = 64 << 20;
-    let server = api::start().expect("a server");
     let client = client::<C>(Config::new());
     let mut check = pattern::Check::new();
     block_on(async {
