@@ -35,8 +35,7 @@ struct Got {
 
 impl<C: ApiClient> Caller<C> {
     pub(super) fn new(client: C, server: &Server, tally: Arc<Tally>) -> Self {
-        let urls = (0..4).map(|origin| server.url(origin)).collect();
-        Caller { client, ledger: server.ledger.clone(), tally, urls }
+        Caller { client, ledger: server.ledger.clone(), tally, urls: server.urls() }
     }
 
     /// Makes one call, and tells the tally.
@@ -68,7 +67,7 @@ impl<C: ApiClient> Caller<C> {
     }
 
     async fn receive(&self, id: u64, plan: &Plan, got: &mut Got) -> Result<Outcome, Error> {
-        let url = format!("{}{id}", self.urls[plan.origin as usize]);
+        let url = format!("{}{id}", self.urls[plan.origin]);
         let upload = plan::upload(self.ledger.seed, id, plan.upload);
         let request = Request::builder().method(plan.method).uri(url);
         let request = request.body(Full::new(Bytes::from(upload)));

@@ -23,6 +23,7 @@ use std::{
 
 use client_core::{ApiClient, Config};
 use futures::{StreamExt, executor::block_on, stream};
+use testbed::certs;
 
 pub(crate) use self::options::Options;
 use self::{
@@ -95,6 +96,7 @@ fn config() -> Config {
         .head_timeout(plan::SILENCE)
         .total_timeout(STANDSTILL)
         .body_window(16 * 1024)
+        .tls(certs::trusting())
         .resolver(Resolver)
 }
 

@@ -19,8 +19,8 @@ pub(super) struct Plan {
     /// Bytes of the response's body.
     pub(super) length: usize,
     pub(super) fault: Fault,
-    /// Which of the origins.
-    pub(super) origin: u64,
+    /// Which of the four origins.
+    pub(super) origin: usize,
 }
 
 /// What happens to a request.
@@ -131,7 +131,8 @@ impl Plan {
             (_, 0) => 20_000 + dice.below(60_000),
             _ => 1 + dice.below(2000),
         };
-        let (upload, length, origin) = (upload as usize, length as usize, dice.below(4));
+        let (upload, length) = (upload as usize, length as usize);
+        let origin = dice.below(4) as usize;
         Plan { method, upload, length, fault, origin }
     }
 

@@ -17,9 +17,13 @@ use testbed::{Connection, Request, reply, server};
 
 use super::plan::{self, Fault, Plan, Seed};
 
-/// The server, under several names.
+/// The origins by their numbers: three of the server without TLS, one of that with it.
+const NAMES: [&str; 4] = ["localhost", "both.invalid", "two.invalid", "pinned.invalid"];
+
+/// The server, without TLS and with it.
 pub(super) struct Server {
-    server: testbed::Server,
+    plain: testbed::Server,
+    secure: testbed::Server,
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -52,35 +56,46 @@ impl Server {
             leaving: Mutex::default(),
             wrong: Mutex::default(),
         });
-        let of_script = ledger.clone();
-        let server = server::Options::new().unrecorded().start(move |conn| {
-            while let Some(request) = conn.next_request()? {
-                if !follow(conn, &of_script, &request)? {
-                    break;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(Server { server, ledger })
+        let options = server::Options::new().unrecorded();
+        let plain = start(options.clone(), &ledger)?;
+        let secure = start(options.tls(server::ServerTls::new()), &ledger)?;
+        Ok(Server { plain, secure, ledger })
     }
 
-    pub(super) fn url(&self, origin: u64) -> String {
-        self.server.url_as(&format!("origin-{origin}"), "/")
+    /// The URL of each origin, with a slash at its end.
+    pub(super) fn urls(&self) -> Vec<String> {
+        let (plain, secure) = NAMES.split_at(NAMES.len() - 1);
+        let plain = plain.iter().map(|name| self.plain.url_as(name, "/"));
+        plain.chain(secure.iter().map(|name| self.secure.url_as(name, "/"))).collect()
     }
 
     pub(super) fn open(&self) -> usize {
-        self.server.look(|log| log.open)
+        [&self.plain, &self.secure].map(|server| server.look(|log| log.open)).iter().sum()
     }
 
     /// What went wrong on this side.
     pub(super) fn failure(&self) -> Option<String> {
-        let failure = self.server.look(|log| log.failure.clone());
+        let mut servers = [&self.plain, &self.secure].into_iter();
+        let failure = servers.find_map(|server| server.look(|log| log.failure.clone()));
         failure.or_else(|| lock(&self.ledger.wrong).clone())
     }
 
     pub(super) fn finish(self) {
-        self.server.finish();
+        self.plain.finish();
+        self.secure.finish();
     }
+}
+
+fn start(options: server::Options, ledger: &Arc<Ledger>) -> io::Result<testbed::Server> {
+    let ledger = ledger.clone();
+    options.start(move |conn| {
+        while let Some(request) = conn.next_request()? {
+            if !follow(conn, &ledger, &request)? {
+                break;
+            }
+        }
+        Ok(())
+    })
 }
 
 impl Ledger {

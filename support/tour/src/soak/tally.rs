@@ -16,10 +16,10 @@ use testbed::run::rss_bytes;
 use super::{Failure, plan::Fault, server::Server};
 
 /// Calls after which memory is looked at for the first time.
-const WARM: u64 = 1000;
-/// What may come to it until the end. Less than 200 bytes for each of a hundred thousand requests;
+const WARM: u64 = 2000;
+/// What may come to it until the end. About 250 bytes for each of a hundred thousand requests;
 /// allocators keep what a burst of large bodies took.
-const GROWTH: u64 = 16 << 20;
+const GROWTH: u64 = 24 << 20;
 /// Broken promises that are told one by one.
 const TOLD: usize = 10;
 
