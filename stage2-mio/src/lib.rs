@@ -14,8 +14,9 @@
 //!    answered.
 //!
 //! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
-//! callers and loop both know; `parts` is what users may replace; `sync` is what a model checker replaces; `driver` runs the loop on
-//! the caller's own thread instead of one of its own.
+//! callers and loop both know; `parts` is what users may replace, and `openssl` (a feature) a part
+//! in place of rustls; `sync` is what a model checker replaces; `driver` runs the loop on the
+//! caller's own thread instead of one of its own.
 
 #![forbid(unsafe_code)]
 
