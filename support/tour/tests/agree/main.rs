@@ -31,8 +31,12 @@ use std::{
 use proptest::test_runner::{
     Config, FileFailurePersistence, TestCaseError, TestError, TestRunner,
 };
+use testbed::server::over_tls;
 
-use self::stage::{Seen, Theatre};
+use self::{
+    stage::{Seen, Theatre},
+    talk::Talk,
+};
 
 /// Conversations, unless the environment says otherwise.
 const TALKS: u32 = 150;
@@ -42,42 +46,53 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agree/regr
 
 #[test]
 fn the_three_clients_agree() {
+    agree(TALKS, Theatre::open());
+}
+
+#[test]
+fn the_three_clients_agree_over_tls() {
+    agree(TALKS / 3, over_tls(Theatre::open));
+}
+
+fn agree(talks: u32, theatre: Theatre) {
     let begun = Instant::now();
-    let theatre = Theatre::open();
-    let (talks, exchanges) = (Cell::new(0), Cell::new(0));
-    let result = TestRunner::new(config()).run(&talk::any(), |talk| {
-        talks.set(talks.get() + 1);
+    let (held, exchanges) = (Cell::new(0), Cell::new(0));
+    let result = TestRunner::new(config(talks)).run(&talk::any(), |talk| {
+        held.set(held.get() + 1);
         exchanges.set(exchanges.get() + talk.exchanges.len());
-        let held = catch_unwind(AssertUnwindSafe(|| {
-            (
-                theatre.hold::<stage1_rotor::Client>(&talk),
-                theatre.hold::<stage2_mio::Client>(&talk),
-                theatre.hold::<stage3_tokio::Client>(&talk),
-            )
-        }));
-        let (first, second, third) =
-            held.map_err(|panic| TestCaseError::fail(words(&*panic)))?;
-        same("stages 1 and 2", &first, &second)?;
-        same("stages 2 and 3", &second, &third)?;
-        talk.check(&third.answers).map_err(TestCaseError::fail)
+        compare(&theatre, &talk)
     });
-    let (talks, exchanges) = (talks.get(), exchanges.get());
     println!(
-        "{exchanges} exchanges in {talks} conversations, each held with three clients, in {:.1?}",
+        "{} exchanges in {} conversations, each held with three clients, in {:.1?}",
+        exchanges.get(),
+        held.get(),
         begun.elapsed()
     );
     match result {
-        Ok(()) => {}
+        Ok(()) => theatre.close(),
         Err(TestError::Fail(why, talk)) => panic!("{why}\nin {talk:?}"),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
-    theatre.close();
 }
 
-fn config() -> Config {
+fn compare(theatre: &Theatre, talk: &Talk) -> Result<(), TestCaseError> {
+    let held = catch_unwind(AssertUnwindSafe(|| {
+        (
+            theatre.hold::<stage1_rotor::Client>(talk),
+            theatre.hold::<stage2_mio::Client>(talk),
+            theatre.hold::<stage3_tokio::Client>(talk),
+        )
+    }));
+    let (first, second, third) = held.map_err(|panic| TestCaseError::fail(words(&*panic)))?;
+    same("stages 1 and 2", &first, &second)?;
+    same("stages 2 and 3", &second, &third)?;
+    talk.check(&third.answers).map_err(TestCaseError::fail)
+}
+
+fn config(talks: u32) -> Config {
     let default = Config::default();
     Config {
-        cases: env::var_os("PROPTEST_CASES").map_or(TALKS, |_| default.cases),
+        cases: env::var_os("PROPTEST_CASES").map_or(talks, |_| default.cases),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         // A client that hangs does so for the bound of every try.
         max_shrink_time: 60_000,

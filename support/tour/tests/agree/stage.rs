@@ -9,7 +9,7 @@ use client_core::{ApiClient, Config, Error, ErrorKind, PoolStats};
 use http::{HeaderMap, StatusCode, Version};
 use http_body_util::BodyExt;
 use testbed::{
-    Connection, Gate, Request, Server,
+    Connection, Gate, Request, Server, certs,
     run::{block_on, eventually},
 };
 
@@ -98,8 +98,11 @@ impl Theatre {
         let exchanges = talk.exchanges.clone();
         let received = exchanges.iter().map(|_| Vec::new()).collect();
         *lock(&self.play) = Play { exchanges, received, ..Play::default() };
-        let config =
-            Config::new().max_per_origin(1).max_body(MAX_BODY as u64).body_window(WINDOW);
+        let config = Config::new()
+            .max_per_origin(1)
+            .max_body(MAX_BODY as u64)
+            .body_window(WINDOW)
+            .tls(certs::trusting());
         let client = C::new(config).expect("a client");
         let mut answers = Vec::new();
         for (index, exchange) in talk.exchanges.iter().enumerate() {
