@@ -7,11 +7,11 @@
 //! answer, which rustls sends with whatever the client writes next. With TLS 1.2 it is a second
 //! handshake, a renegotiation. rustls refuses it; OpenSSL takes part, and then a client that only
 //! wants to read has to write. What if there is no room to write? The read waits for room, and not
-//! for something to read, though it is a read. The client has noted that, and when there is room,
-//! it tries the read again.
+//! for something to read, though it is a read. Nobody notes that here: the read has left its waker
+//! where there is to be room, and when there is, the task is polled again, and all of it goes on.
 //!
-//! Try: in `src/framing.rs`, let a read wait to read whatever its transport says: the second part
-//! hangs where it says that there is room again.
+//! Try: in `src/openssl.rs`, let `Below::write` poll with `Waker::noop()`: the second part hangs
+//! where it says that there is room again.
 
 use std::process::ExitCode;
 
