@@ -30,6 +30,7 @@ use crate::{
     serving::Serving,
     timer::rest,
     tls::Security,
+    transport::Stream,
 };
 
 /// How fine deadlines are, in milliseconds; rotor may be two of these late.
@@ -184,6 +185,17 @@ fn spawn_next(scope: &mut Scope<'_, Context>) -> Reply {
 /// taken by slab 0.1.3 for a removal, and spoil its list of free slots.
 pub(crate) fn end(bell: &Bell) -> Reply {
     if bell.end() { Response::ok(Fsm::Gone) } else { Response::done() }
+}
+
+/// Ends the watch over a stream that is about to be closed. A socket's own ends with it; but what a
+/// user's part watches may live on, or be two sockets with an event each in this very turn. So the
+/// machine stays for one more ring.
+pub(crate) fn unwatch(stream: &Stream, bell: &Bell, scope: &mut Scope<'_, Context>) {
+    if let Stream::Other(_) = stream {
+        // If it was not watched, there is nothing to end.
+        let _ = scope.deregister(stream);
+        bell.ring();
+    }
 }
 
 // ===== The thread =====

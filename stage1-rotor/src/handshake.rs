@@ -21,12 +21,12 @@ use rotor::{EventSet, Scope, Time};
 
 use crate::{
     bell::Bell,
-    event_loop::{Context, Fsm, Reply, end},
+    event_loop::{Context, Fsm, Reply, end, unwatch},
     parts::guard,
     pool::Chain,
     serving::Serving,
     timer::{passed, rest},
-    transport::{Readiness, Stream, Transport, unwatch},
+    transport::{Readiness, Stream, Transport},
 };
 
 /// The machine of a stream that cannot serve yet.
@@ -134,7 +134,7 @@ impl Handshake {
 
     fn fail(self, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
         let Handshake { stream, chain, bell, .. } = self;
-        unwatch(&stream, scope);
+        unwatch(&stream, &bell, scope);
         drop(stream);
         lose(&chain, error, &bell, scope)
     }

@@ -36,7 +36,8 @@ use crate::{
     transport::{Blocked, Transport},
 };
 
-/// OpenSSL in place of rustls: `Parts::new().secure(OpenSsl::new(&tls)?)`.
+/// OpenSSL in place of rustls: `Parts::new().secure(OpenSsl::new(&tls)?)`. Every handshake is a full
+/// one.
 #[derive(Debug)]
 pub struct OpenSsl {
     connector: SslConnector,

@@ -9,10 +9,10 @@ use rotor::{EventSet, Scope};
 use crate::{
     bell::Bell,
     connection::{Connection, Delivery, Next},
-    event_loop::{Context, Fsm, Reply, end},
+    event_loop::{Context, Fsm, Reply, end, unwatch},
     pool::{PlaceId, Turn},
     timer::rest,
-    transport::{Readiness, Stream, Transport, unwatch},
+    transport::{Readiness, Stream, Transport},
 };
 
 /// A connection and where it belongs. It is boxed, since rotor moves a machine out of its slab and
@@ -134,7 +134,7 @@ impl Serving {
         scope.pool.publish();
         io_model!(deregister, connection = connection.number());
         connection.transport().close();
-        unwatch(connection.transport(), scope);
+        unwatch(connection.transport(), &bell, scope);
         drop(connection);
         delivery.deliver();
         end(&bell)

@@ -21,7 +21,7 @@ use std::{
 };
 
 use rotor::{
-    EventSet, Evented, PollOpt, Scope,
+    EventSet, Evented, PollOpt,
     mio::{
         Selector, Token, tcp,
         unix::{EventedFd, UnixStream},
@@ -120,15 +120,6 @@ impl From<EventSet> for Readiness {
         let hup = events.is_hup() || events.is_error();
         // The end and an error are read, like bytes.
         Readiness { readable: events.is_readable() || hup, writable: events.is_writable(), hup }
-    }
-}
-
-/// Ends the watch over a stream that is about to be closed. A socket's own ends with it; what a
-/// user's part has put into it may live on, and must not ring for whoever comes into the slot.
-pub(crate) fn unwatch<C>(stream: &Stream, scope: &mut Scope<'_, C>) {
-    if let Stream::Other(_) = stream {
-        // If it was not watched, there is nothing to end.
-        let _ = scope.deregister(stream);
     }
 }
 
