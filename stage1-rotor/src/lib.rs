@@ -5,6 +5,9 @@
 //! races them, one per attempt waits for its socket, one per stream shakes hands, one per connection
 //! speaks HTTP/1.1. Futures are only what the user sees; inside nothing is ever awaited.
 //!
+//! What a user may replace is the resolver (`Config`), how a stream is opened, and how it is secured
+//! ([`Parts`]); `OpenSsl` (feature `openssl`) is a part in place of rustls.
+//!
 //! On Windows this crate is empty. rotor stands there on miow 0.1, which assumes a memory layout of
 //! `SocketAddr` that the standard library has given up (RUSTSEC-2020-0080): it compiles, and is
 //! unsound. Stages 2 and 3 run there.
