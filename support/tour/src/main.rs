@@ -23,7 +23,7 @@ The tour: one client, three I/O models.
 
 Usage: cargo run --release [-- PART]
 
-Parts (without one: run, then book --serve if this is a terminal):
+Parts (without one: run, a first look at bench, then book --serve if this is a terminal):
   run              lets the three clients talk to a server on the loopback
   trace            records what each I/O model does in the same exchanges, side by side
     --stage N        of one stage only
@@ -157,7 +157,8 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
                 book::serve()?;
             }
         }
-        Part::Bench { quick } => bench::compare(quick)?,
+        Part::Bench { quick: true } => bench::compare(bench::Depth::Quick)?,
+        Part::Bench { quick: false } => bench::compare(bench::Depth::Full)?,
         Part::Trace(mode) => trace::all(mode)?,
         Part::Ledger => book::ledger()?,
         Part::Serve { port, tls } => serve::until_interrupted(port, tls)?,
@@ -169,6 +170,8 @@ fn go(part: Part) -> Result<(), Box<dyn Error>> {
 /// What suits a first look.
 fn all() -> Result<(), Box<dyn Error>> {
     run::all()?;
+    println!();
+    bench::compare(bench::Depth::Glance)?;
     println!();
     book::build()?;
     // Where nobody sits, as in CI, nobody would end it.

@@ -156,10 +156,16 @@ fn read(inner: &str, line: usize) -> Result<Directive, (usize, String)> {
         rest.trim().clone_into(&mut directive.subject);
     } else {
         let cut = first_attribute(rest);
-        rest[..cut].trim().trim_matches('"').clone_into(&mut directive.subject);
+        unquoted(rest[..cut].trim()).clone_into(&mut directive.subject);
         directive.attributes = attributes_of(&rest[cut..]).map_err(|e| (line, e))?;
     }
     Ok(directive)
+}
+
+/// A subject that is quoted as a whole, without its quotes.
+fn unquoted(text: &str) -> &str {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.filter(|inner| !inner.contains('"')).unwrap_or(text)
 }
 
 /// Where the first `key=` stands that follows a blank.

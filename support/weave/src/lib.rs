@@ -28,6 +28,7 @@ pub mod expand;
 pub mod ledger;
 pub mod problem;
 pub mod render;
+pub mod results;
 pub mod sources;
 pub mod trace;
 pub mod upstream;

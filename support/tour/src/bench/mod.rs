@@ -18,32 +18,61 @@ use result::Comparison;
 
 type Failure = Box<dyn Error>;
 
+/// How much is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// For the tour: rates, allocations and system calls, in less than a minute.
+    Glance,
+    /// Everything, for a short time.
+    Quick,
+    /// Everything, with all optimisations.
+    Full,
+}
+
 /// How long it all takes.
 #[derive(Clone, Copy)]
 struct Effort {
-    quick: bool,
+    depth: Depth,
     rounds: usize,
     milliseconds: usize,
 }
 
-/// Runs criterion's groups, the rounds and the counters, and prints what they say.
+impl Effort {
+    fn of(depth: Depth) -> Self {
+        let (rounds, milliseconds) = match depth {
+            Depth::Glance => (5, 100),
+            Depth::Quick => (7, 150),
+            Depth::Full => (21, 400),
+        };
+        Effort { depth, rounds, milliseconds }
+    }
+
+    /// Whether it is built as this program is, without the last optimisations.
+    fn is_quick(self) -> bool {
+        self.depth != Depth::Full
+    }
+}
+
+/// Where the book finds the reader's own run, below the workspace's root.
+const MINE: &str = "book/results/mine.json";
+
+/// Runs the rounds, the counters and criterion's groups, and prints what they say.
 ///
 /// # Errors
 ///
 /// If the programs cannot be built, or one of them fails.
-pub(crate) fn compare(quick: bool) -> Result<(), Failure> {
-    let effort = match quick {
-        true => Effort { quick, rounds: 7, milliseconds: 150 },
-        false => Effort { quick, rounds: 21, milliseconds: 400 },
-    };
-    let programs = Programs::build(quick)?;
+pub(crate) fn compare(depth: Depth) -> Result<(), Failure> {
+    let effort = Effort::of(depth);
+    let programs = Programs::build(effort.is_quick())?;
     let comparison = Comparison::measure(&programs, effort)?;
     let text = table::of(&comparison)?;
     std::io::stdout().write_all(text.as_bytes())?;
     let folder = programs.target.join("comparison");
     fs::create_dir_all(&folder)?;
+    let json = format!("{:#}\n", comparison.to_json());
+    fs::write(crate::book::root()?.join(MINE), &json)?;
     let files = [
-        ("comparison.json", format!("{:#}\n", comparison.to_json())),
+        ("comparison.json", json),
         ("comparison.md", text),
         ("rates-1.svg", chart::of(&comparison, 1)?),
         ("rates-64.svg", chart::of(&comparison, 64)?),
@@ -51,10 +80,10 @@ pub(crate) fn compare(quick: bool) -> Result<(), Failure> {
     for (name, content) in files {
         fs::write(folder.join(name), content)?;
     }
-    eprintln!(
-        "\nWritten to {}; criterion's plots are in {}.",
-        folder.display(),
-        programs.target.join("criterion/report/index.html").display()
-    );
+    eprintln!("\nWritten to {}, and to {MINE} for the book.", folder.display());
+    if depth != Depth::Glance {
+        let report = programs.target.join("criterion/report/index.html");
+        eprintln!("Criterion's plots are in {}.", report.display());
+    }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! without their ending.
 //!
 //! A key is a path of names and indices parted by dots; in a list of objects, `name=value` picks
-//! the object that has it: `rows.stage=stage2-mio.syscalls`.
+//! the object that has it: `rows.stage=stage2-mio.syscalls`. A part that holds a blank or a dot stands
+//! in quotes: `counters."floor: bare mio loop".bytes`.
 
 use serde_json::Value;
 
@@ -47,11 +48,22 @@ fn digits(directive: &Directive) -> Result<Option<usize>, String> {
 }
 
 fn words<const N: usize>(directive: &Directive) -> Result<[&str; N], String> {
-    let words: Vec<&str> = directive.subject.split_whitespace().collect();
+    let mut words = cut(&directive.subject, char::is_whitespace);
+    words.retain(|word| !word.is_empty());
     words.try_into().map_err(|_| {
         let keys = if N == 2 { "FILE KEY" } else { "FILE KEY KEY" };
         format!("`{}` takes {keys}", directive.name)
     })
+}
+
+/// Parts between separators that do not stand in quotes.
+fn cut(text: &str, separates: impl Fn(char) -> bool) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|c| {
+        quoted ^= c == '"';
+        !quoted && separates(c)
+    })
+    .collect()
 }
 
 fn load(weaver: &Weaver, file: &str) -> Result<Value, String> {
@@ -63,7 +75,8 @@ fn load(weaver: &Weaver, file: &str) -> Result<Value, String> {
 
 fn at<'a>(value: &'a Value, key: &str) -> Result<&'a Value, String> {
     let mut here = value;
-    for part in key.split('.') {
+    for part in cut(key, |c| c == '.') {
+        let part = part.trim_matches('"');
         let next = match (part.split_once('='), here) {
             (Some((name, wanted)), Value::Array(list)) => {
                 list.iter().find(|v| match v.get(name) {
@@ -107,5 +120,13 @@ mod tests {
         let message = at(&json, "row.0").unwrap_err();
         assert!(message.contains("there is os, rows"), "{message}");
         assert!(at(&json, "rows.stage=three").unwrap_err().contains("2 entries"));
+    }
+
+    #[test]
+    fn a_part_in_quotes_may_hold_blanks_and_dots() {
+        let words = cut(r#"file counters."a b.c".n"#, char::is_whitespace);
+        assert_eq!(words, ["file", r#"counters."a b.c".n"#]);
+        let json: Value = serde_json::from_str(r#"{"counters":{"a b.c":{"n":7}}}"#).unwrap();
+        assert_eq!(at(&json, words[1]), Ok(&Value::from(7)));
     }
 }

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod listing;
 pub mod number;
 pub mod pages;
+pub mod results;
 pub mod step;
 pub mod trace;
 pub mod version;
@@ -80,6 +81,11 @@ const KNOWN: &[Known] = &[
     block("dependencies", ledger::dependencies),
     block("hyper", ledger::hyper),
     block("done-by", done_by::table),
+    block("measured-counters", results::counters),
+    block("measured-group", results::group),
+    block("measured-mine", results::mine),
+    block("measured-rounds", results::rounds),
+    block("measured-targets", results::targets),
     block("trace", trace::picture),
     block("trace-counts", trace::counts),
     inline("lines", number::lines),
@@ -87,6 +93,8 @@ const KNOWN: &[Known] = &[
     inline("const", number::constant),
     inline("figure", figure::figure),
     inline("ratio", figure::ratio),
+    inline("measured-machine", results::machine),
+    inline("measured-widest", results::rule),
     inline("ledger-lines", ledger::lines),
     inline("trace-count", trace::count),
     inline("version", version::version),

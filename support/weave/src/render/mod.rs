@@ -4,6 +4,7 @@
 //! no line that starts with blanks. Braces are written as character references, so that mdBook's
 //! own directives are never found in shown code.
 
+pub mod bars;
 pub mod code;
 pub mod diff;
 pub mod html;
