@@ -92,6 +92,15 @@ fn a_figure_has_a_file_and_a_key() {
     fails(&workspace, "book/src/page.md:3", "there is rows");
 }
 
+#[test]
+fn a_run_of_the_comparison_is_the_reference_or_the_readers_own() {
+    page_fails("{{#measured-counters}}", "results/reference.json is missing");
+    let workspace = Workspace::new("# A?\n\n{{#measured-mine}}\n");
+    assert!(workspace.build().is_ok(), "nobody has to have measured");
+    workspace.write("book/results/mine.json", "{}");
+    fails(&workspace, "book/src/page.md:3", "results/mine.json");
+}
+
 /// A recording of two words.
 const RECORDING: &str = r#"{"scenario":"talk","about":"they talk","parts":["One"],"lanes":[
 {"stage":"stage1-rotor","events":[{"part":0,"what":"register","thread":"loop"},
