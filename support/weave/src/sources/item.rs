@@ -57,7 +57,7 @@ pub enum Kind {
     Macro,
     /// A macro called where an item could stand.
     MacroCall,
-    /// `use`, `mod name;` and `extern crate`: they say where things are, not what they do.
+    /// `use`, `mod name;`, `extern crate` and `extern` blocks: they say where things are, not what they do.
     Declaration,
 }
 
@@ -134,8 +134,8 @@ impl Collector<'_> {
 
     fn one(&mut self, item: &syn::Item, place: &Place) {
         use syn::Item::{
-            Const, Enum, ExternCrate, Fn, Impl, Macro, Mod, Static, Struct, Trait, TraitAlias,
-            Type, Union, Use,
+            Const, Enum, ExternCrate, Fn, ForeignMod, Impl, Macro, Mod, Static, Struct, Trait,
+            TraitAlias, Type, Union, Use,
         };
         let (name, kind, attrs) = match item {
             Const(i) => (i.ident.to_string(), Kind::Const, &i.attrs),
@@ -161,7 +161,8 @@ impl Collector<'_> {
                 Some(name) => (format!("{name}!"), Kind::Macro, &i.attrs),
                 None => (format!("{}!", compact(&i.mac.path)), Kind::MacroCall, &i.attrs),
             },
-            // Foreign modules and what syn does not know: lines of nobody.
+            ForeignMod(i) => ("extern".to_owned(), Kind::Declaration, &i.attrs),
+            // What syn does not know: lines of nobody.
             _ => return,
         };
         let value = match item {
