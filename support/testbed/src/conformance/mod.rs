@@ -372,6 +372,7 @@ macro_rules! conformance_list_of_tls {
             a_client_shows_its_certificate_if_asked
             a_client_without_a_certificate_is_told_so
             a_clients_certificate_of_a_stranger_is_refused
+            a_key_that_does_not_fit_is_an_error
             a_refused_server_harms_no_other
             every_waiter_of_a_refused_server_is_told
         }

@@ -229,6 +229,15 @@ pub fn a_clients_certificate_of_a_stranger_is_refused<C: ApiClient>() {
     }
 }
 
+/// A key that is not the certificate's is noticed before anything is sent.
+pub fn a_key_that_does_not_fit_is_an_error<C: ApiClient>() {
+    let server = serving(ServerTls::new());
+    let mut identity = certs::authority().issue(&Leaf::client("somebody")).identity;
+    identity.key = certs::authority().issue(&Leaf::client("somebody")).identity.key;
+    refused::<C>(Config::new().tls(certs::trusting().identity(identity)), &server.url("/"), "");
+    assert_eq!(server.log().accepted, 0);
+}
+
 /// A failed handshake is one caller's (decision 16), and the client is as good as before.
 pub fn a_refused_server_harms_no_other<C: ApiClient>() {
     let bad = with_certificate(certs::authority().issue(&Leaf::server(["elsewhere.invalid"])));
