@@ -53,7 +53,8 @@ pub(super) fn stage2(load: &Load) -> Result<Box<dyn Subject>, Failure> {
 
 /// The mio loop on the caller's thread.
 pub(super) fn stage2_driven(load: &Load) -> Result<Box<dyn Subject>, Failure> {
-    let (client, driver) = stage2_mio::Client::with_driver(config(load), stage2_mio::Parts::new())?;
+    let (client, driver) =
+        stage2_mio::Client::with_driver(config(load), stage2_mio::Parts::new())?;
     Ok(Box::new(Crew::new(Stage::new(client, load)?, driver, load)))
 }
 
