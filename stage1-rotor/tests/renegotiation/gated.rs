@@ -24,9 +24,9 @@ struct State {
     left: usize,
     /// Writes that came to nothing.
     refused: usize,
-    /// Two ends of a socket. What is written into the one makes an event at the other, which the
-    /// loop takes for one of TCP's: both are watched under one token.
-    news: (UnixStream, UnixStream),
+    /// Two ends of a socket that is full. When the one is emptied, the other becomes writable, and
+    /// nothing else. The loop takes that for TCP's: both are watched under one token.
+    room: (UnixStream, UnixStream),
 }
 
 /// Dials TCP, and puts the gate before it.
@@ -40,8 +40,11 @@ struct Stream {
 impl Gate {
     /// A gate that is shut after so many bytes.
     pub(crate) fn after(bytes: usize) -> Self {
-        let news = UnixStream::pair().expect("two sockets");
-        Gate(Arc::new(Mutex::new(State { left: bytes, refused: 0, news })))
+        let mut room = UnixStream::pair().expect("two sockets");
+        room.0.set_nonblocking(true).expect("a socket that does not block");
+        room.1.set_nonblocking(true).expect("a socket that does not block");
+        while room.1.write(&[0; 4096]).is_ok() {}
+        Gate(Arc::new(Mutex::new(State { left: bytes, refused: 0, room })))
     }
 
     /// Lets nothing more pass.
@@ -53,7 +56,7 @@ impl Gate {
     pub(crate) fn open(&self) {
         let mut state = self.state();
         state.left = usize::MAX;
-        state.news.0.write_all(b"!").expect("room for one byte");
+        while state.room.0.read(&mut [0; 4096]).is_ok() {}
     }
 
     /// How often somebody has wanted to write, and could not.
@@ -111,7 +114,7 @@ impl Evented for Stream {
         what: EventSet,
         mode: PollOpt,
     ) -> io::Result<()> {
-        EventedFd(&self.gate.state().news.1.as_raw_fd()).register(by, token, what, mode)?;
+        EventedFd(&self.gate.state().room.1.as_raw_fd()).register(by, token, what, mode)?;
         self.tcp.register(by, token, what, mode)
     }
 
@@ -126,7 +129,7 @@ impl Evented for Stream {
     }
 
     fn deregister(&self, by: &mut Selector) -> io::Result<()> {
-        EventedFd(&self.gate.state().news.1.as_raw_fd()).deregister(by)?;
+        EventedFd(&self.gate.state().room.1.as_raw_fd()).deregister(by)?;
         self.tcp.deregister(by)
     }
 }

@@ -5,34 +5,36 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage1_rotor::{Client, OpenSsl, Parts};
 use testbed::{
-    Server, certs,
+    Gate, Server, certs,
     openssl_server::Session,
     reply,
     run::{block_on, bounded, eventually},
 };
 
 use crate::{
-    gated::{Gate, Gated},
+    gated::{self, Gated},
     record::Record,
 };
 
-const HALF: &str = "a half";
+const THIRD: &str = "third ";
 /// A request so large that it is still being written when its response comes.
 const UPLOAD: usize = 400_000;
 
-/// Answers before it has the request, asks for a second handshake in the middle of the answer, and
-/// then takes the request.
-fn server() -> Server {
-    Server::start(|conn| {
+/// Answers before it has the request, and asks for a second handshake in the middle of the answer,
+/// with more of it right behind. Then it takes the request.
+fn server(asked: Gate) -> Server {
+    Server::start(move |conn| {
         let mut tls = Session::accept(conn)?;
         tls.request()?;
-        tls.send(reply::head(200, &[("content-length", "12")]))?;
-        tls.send(HALF)?;
+        tls.send(reply::head(200, &[("content-length", "18")]))?;
+        tls.send(THIRD)?;
         conn.wait("renegotiate")?;
         tls.renegotiate()?;
+        tls.send(THIRD)?;
+        asked.open();
         tls.finish_renegotiation()?;
         tls.read_exact(UPLOAD)?;
-        tls.send(HALF)?;
+        tls.send(THIRD)?;
         tls.wait_closed();
         Ok(())
     })
@@ -41,8 +43,9 @@ fn server() -> Server {
 #[test]
 fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
     bounded("a_read_waits_to_write_and_then_a_write_waits_for_a_read", || {
-        let (server, record) = (server(), Record::start());
-        let gate = Gate::after(UPLOAD / 4);
+        let asked = Gate::new();
+        let (server, record) = (server(asked.clone()), Record::start());
+        let gate = gated::Gate::after(UPLOAD / 4);
         let secure = OpenSsl::new(&certs::trusting()).unwrap();
         let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
         let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
@@ -51,16 +54,18 @@ fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
         let call = client.request(request.body(Full::from(upload)).unwrap());
 
         let mut body = block_on(call).unwrap().into_body();
-        let first = block_on(body.frame()).expect("half a body").unwrap();
-        assert_eq!(first.into_data().expect("data"), HALF);
+        let first = block_on(body.frame()).expect("a part of the body").unwrap();
+        assert_eq!(first.into_data().expect("data"), THIRD);
         eventually("a send buffer that is full", || gate.refused() > 0);
         assert!(!record.has("read", "write"));
         server.open("renegotiate");
         eventually("a read that waits to write", || record.has("read", "write"));
         assert!(!record.has("write", "read"));
+        // A part of the body is in the socket now, where `SSL_write` cannot bear it.
+        asked.wait();
         gate.open();
         eventually("a write that waits for a read", || record.has("write", "read"));
-        assert_eq!(block_on(body.collect()).unwrap().to_bytes(), HALF);
+        assert_eq!(block_on(body.collect()).unwrap().to_bytes(), THIRD.repeat(2));
         assert_eq!(client.stats().idle, 1);
         block_on(client.close());
         server.finish();

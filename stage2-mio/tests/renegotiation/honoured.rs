@@ -18,23 +18,25 @@ use crate::{
     record::Record,
 };
 
-const HALF: &str = "a half";
+const THIRD: &str = "third ";
 /// A request so large that it is still being written when its response comes.
 const UPLOAD: usize = 400_000;
 
-/// Answers before it has the request, asks for a second handshake in the middle of the answer, and
-/// then takes the request.
-fn server() -> Server {
-    Server::start(|conn| {
+/// Answers before it has the request, and asks for a second handshake in the middle of the answer,
+/// with more of it right behind. Then it takes the request.
+fn server(asked: Gate) -> Server {
+    Server::start(move |conn| {
         let mut tls = Session::accept(conn)?;
         tls.request()?;
-        tls.send(reply::head(200, &[("content-length", "12")]))?;
-        tls.send(HALF)?;
+        tls.send(reply::head(200, &[("content-length", "18")]))?;
+        tls.send(THIRD)?;
         conn.wait("renegotiate")?;
         tls.renegotiate()?;
+        tls.send(THIRD)?;
+        asked.open();
         tls.finish_renegotiation()?;
         tls.read_exact(UPLOAD)?;
-        tls.send(HALF)?;
+        tls.send(THIRD)?;
         tls.wait_closed();
         Ok(())
     })
@@ -43,7 +45,8 @@ fn server() -> Server {
 #[test]
 fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
     bounded("a_read_waits_to_write_and_then_a_write_waits_for_a_read", || {
-        let (server, (record, _guard)) = (server(), Record::start());
+        let (asked, arrived) = (Gate::new(), Gate::new());
+        let (server, (record, _guard)) = (server(asked.clone()), Record::start());
         let gate = gated::Gate::after(UPLOAD / 4);
         let secure = OpenSsl::new(&certs::trusting()).unwrap();
         let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
@@ -53,16 +56,17 @@ fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
         let upload = Bytes::from(vec![b'~'; UPLOAD]);
         let call = client.request(request.body(Full::from(upload)).unwrap());
 
-        let half = Gate::new();
         let script = thread::spawn({
-            let half = half.clone();
+            let arrived = arrived.clone();
             move || {
-                half.wait();
+                arrived.wait();
                 eventually("a send buffer that is full", || gate.refused() > 0);
                 assert!(!record.has("read", "write"));
                 server.open("renegotiate");
                 eventually("a read that waits to write", || record.has("read", "write"));
                 assert!(!record.has("write", "read"));
+                // A part of the body is in the socket now, where `SSL_write` cannot bear it.
+                asked.wait();
                 gate.open();
                 eventually("a write that waits for a read", || record.has("write", "read"));
                 server.wait_closed(1);
@@ -71,12 +75,12 @@ fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
         });
         let exchange = async {
             let mut body = call.await?.into_body();
-            let first = body.frame().await.expect("half a body")?;
-            half.open();
+            let first = body.frame().await.expect("a part of the body")?;
+            arrived.open();
             Ok::<_, Error>((first.into_data().expect("data"), body.collect().await?.to_bytes()))
         };
-        let (first, second) = driver.block_on(exchange).unwrap().unwrap();
-        assert_eq!((&first[..], &second[..]), (HALF.as_bytes(), HALF.as_bytes()));
+        let (first, rest) = driver.block_on(exchange).unwrap().unwrap();
+        assert_eq!((&first[..], &rest[..]), (THIRD.as_bytes(), THIRD.repeat(2).as_bytes()));
         assert_eq!(client.stats().idle, 1);
         driver.block_on(client.close()).unwrap();
         script.join().unwrap();
