@@ -1,7 +1,7 @@
 //! New keys in the middle of a response, and a read that has to write for them.
 //!
 //!     cargo run --release --example stage3-rekey
-//!     cargo run --release --example stage3-rekey --features stage3-mio/openssl
+//!     cargo run --release --example stage3-rekey --features stage3-tokio/openssl
 //!
 //! Two parties may agree on new keys while they talk. With TLS 1.3 that is a message and its
 //! answer, which rustls sends with whatever the client writes next. With TLS 1.2 it is a second
