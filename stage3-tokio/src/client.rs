@@ -18,14 +18,15 @@ use client_core::{
 };
 use http::{Request, Response};
 use http_body_util::Full;
-use tokio::{sync::oneshot, time::Instant};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
     job::{Job, Reply},
     parts::Parts,
     pool::{Pool, Waiter},
+    runtime::AbortOnDropHandle,
+    sync::oneshot,
     timer::after,
 };
 

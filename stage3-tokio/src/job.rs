@@ -16,7 +16,9 @@ use client_core::{
     decode::{BodyLength, Head},
 };
 use http::{HeaderMap, Response};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
+
+use crate::sync::oneshot;
 
 /// What a caller waits for.
 pub(crate) type Reply = Result<Response<Body>, Error>;

@@ -9,8 +9,9 @@
 //! Modules, from the caller to the socket: `client` (the handle), `job` (a request on its way),
 //! `pool` (who gets which connection), `serving` (the task), `connection` (one HTTP/1.1
 //! connection's life), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
-//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the one timer of a connection, `runtime` the choice of the
-//! runtime.
+//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the one timer of a
+//! connection, `runtime` the choice of the runtime, and `sync` the primitives that tasks and
+//! callers share.
 //!
 //! ```no_run
 //! use stage3_tokio::{Client, Config};
@@ -42,6 +43,7 @@ mod pool;
 mod resolver;
 mod runtime;
 mod serving;
+mod sync;
 mod timer;
 mod tls;
 mod transport;

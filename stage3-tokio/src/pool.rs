@@ -17,18 +17,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use client_core::{CloseReason, Config, Error, Origin, PoolStats, entitlement, io_model};
 use slab::Slab;
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, oneshot},
-};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::{connect::Links, job::Job, parts::Parts, runtime, serving, tls::Security};
+use crate::{
+    connect::Links,
+    job::Job,
+    parts::Parts,
+    runtime::{self, AbortOnDropHandle, Handle},
+    serving,
+    sync::{Mutex, MutexGuard, Notify, TaskTracker, oneshot},
+    tls::Security,
+};
 
 /// The pool of one client.
 pub(crate) struct Pool {
@@ -159,7 +162,7 @@ impl Pool {
         if let Some(chain) = then.chain {
             io_model!(spawn, request = chain.ticket, why = "connect chain");
             let slot = Slot { pool: self.clone(), chain, connection: None, live: true };
-            drop(self.tasks.spawn_on(serving::run(slot), &self.runtime));
+            drop(self.runtime.spawn(self.tasks.track_future(serving::run(slot))));
         }
     }
 
@@ -591,4 +594,5 @@ impl State {
 }
 
 #[cfg(test)]
+#[path = "pool/tests.rs"]
 mod tests;

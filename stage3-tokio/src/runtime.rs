@@ -8,8 +8,11 @@
 use std::thread;
 
 use client_core::{Error, RuntimeChoice, io_model};
-use tokio::runtime::{Builder, Handle};
-use tokio_util::task::TaskTracker;
+use tokio::runtime::Builder;
+pub(crate) use tokio::runtime::Handle;
+pub(crate) use tokio_util::task::AbortOnDropHandle;
+
+use crate::sync::TaskTracker;
 
 /// Names that an own runtime resolves at once; `getaddrinfo` blocks a thread for each.
 const RESOLVER_THREADS: usize = 8;

@@ -51,6 +51,7 @@ async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream
         let (limited, limit) =
             (job.deadline.is_some(), job.deadline.unwrap_or_else(Instant::now));
         select! {
+            biased;
             result = &mut connecting => return result,
             () = poll_fn(|cx| job.poll_gone(cx)) => {}
             () = sleep_until(limit), if limited => {}
@@ -61,6 +62,7 @@ async fn connect_for(slot: &Slot, again: &mut Option<Box<Job>>) -> Result<Stream
         job.fail(timed_out(TimeoutPhase::Total, slot.config()));
     }
     select! {
+        biased;
         result = &mut connecting => result,
         () = slot.needless() => Err(Error::ShutDown),
     }
