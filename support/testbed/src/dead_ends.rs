@@ -111,7 +111,7 @@ impl Default for Silent {
 #[derive(Debug)]
 pub struct Blackhole {
     address: SocketAddr,
-    _listener: Socket,
+    listener: Socket,
     /// The connection in the one place.
     _filler: TcpStream,
 }
@@ -136,7 +136,17 @@ impl Blackhole {
         listener.listen(0)?;
         let address = local(&listener)?;
         let filler = TcpStream::connect(address)?;
-        Ok(Blackhole { address, _listener: listener, _filler: filler })
+        Ok(Blackhole { address, listener, _filler: filler })
+    }
+
+    /// Makes room for one connection. Who waits for it gets it when TCP tries again, which on Linux
+    /// is a second after its first attempt.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn let_one_in(&self) -> io::Result<()> {
+        self.listener.accept().map(drop)
     }
 
     /// The address.

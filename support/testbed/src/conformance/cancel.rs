@@ -4,7 +4,12 @@ use client_core::{ApiClient, CloseReason, Config};
 use http_body_util::BodyExt;
 
 use super::{Gated, begin, client, client_of_one, expect, get, send, wait_closed};
-use crate::{Gate, Server, reply, run::block_on, run::eventually};
+use crate::{
+    Gate, Server,
+    dead_ends::{Blackhole, blackhole_works},
+    reply,
+    run::{block_on, eventually},
+};
 
 /// A server that answers `/hold` when the step is opened, everything else at once.
 fn server() -> Server {
@@ -51,6 +56,24 @@ pub fn a_call_that_resolves_leaves_its_connection_to_others<C: ApiClient>() {
     eventually("an idle connection", || client.stats().idle == 1);
     expect(&client, get(&server.url_as("gated.invalid", "/next")));
     assert_eq!((server.log().targets(), client.stats().created), (vec!["/next"], 1));
+}
+
+/// While TCP connects, to an address that is silent at first: likewise.
+pub fn a_call_that_connects_leaves_its_connection_to_others<C: ApiClient>() {
+    if !blackhole_works() {
+        return eprintln!("skipped: a full backlog is not silent on this machine");
+    }
+    let hole = Blackhole::on([127, 0, 0, 1].into()).expect("a black hole");
+    let client = client::<C>(Config::new());
+    let mut call = Box::pin(client.request(get(&hole.url("/"))));
+    begin(&mut call);
+    eventually("a chain", || client.stats().connecting == 1);
+    drop(call);
+    eventually("no waiter", || client.stats().waiting == 0);
+    assert_eq!((client.stats().connecting, client.stats().open), (1, 0));
+    hole.let_one_in().expect("the connection in the one place");
+    eventually("an idle connection", || client.stats().idle == 1);
+    assert_eq!(client.stats().created, 1);
 }
 
 /// While its request is being written.

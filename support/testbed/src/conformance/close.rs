@@ -9,7 +9,12 @@ use client_core::{ApiClient, CloseReason, Config, ErrorKind, Name, Resolve, Reso
 use http_body_util::BodyExt;
 
 use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
-use crate::{Gate, Server, reply, run::block_on, run::eventually};
+use crate::{
+    Gate, Server,
+    dead_ends::{Blackhole, blackhole_works},
+    reply,
+    run::{block_on, eventually},
+};
 
 fn server() -> Server {
     Server::start(|conn| {
@@ -101,6 +106,21 @@ pub fn close_ends_a_connect_that_nobody_waits_for<C: ApiClient>() {
     eventually("a chain", || client.stats().connecting == 1);
     drop(call);
     eventually("no waiter", || client.stats().waiting == 0);
+    block_on(client.close());
+    assert_eq!(client.stats().connecting, 0);
+}
+
+/// The same where a name was found, and its address is silent.
+pub fn close_ends_an_attempt_that_nobody_waits_for<C: ApiClient>() {
+    if !blackhole_works() {
+        return eprintln!("skipped: a full backlog is not silent on this machine");
+    }
+    let hole = Blackhole::on([127, 0, 0, 1].into()).expect("a black hole");
+    let client = client::<C>(Config::new().connect_timeout(Duration::from_secs(3600)));
+    let mut call = Box::pin(client.request(get(&hole.url("/"))));
+    begin(&mut call);
+    eventually("a chain", || client.stats().connecting == 1);
+    drop(call);
     block_on(client.close());
     assert_eq!(client.stats().connecting, 0);
 }

@@ -166,6 +166,25 @@ pub fn a_silent_address_gives_way_to_the_next<C: ApiClient>() {
     block_on(client.close());
 }
 
+/// The same where the silent one is of IPv6, which is what a broken tunnel gives: the families take
+/// turns, so IPv4 comes next.
+pub fn a_silent_family_gives_way_to_the_other<C: ApiClient>() {
+    if !has_ipv6() || !blackhole_works() {
+        return eprintln!("skipped: there is no silence over IPv6 on this machine");
+    }
+    // Somebody else may have the port of the other family.
+    let (server, _hole) = std::iter::repeat_with(|| Server::start(script))
+        .find_map(|server| {
+            let hole = Blackhole::at((V6, server.port()).into()).ok()?;
+            Some((server, hole))
+        })
+        .expect("a port of both families");
+    let client = client::<C>(Config::new().resolver(Fixed::new([V6, V4])));
+    expect(&client, get(&server.url_as("both.invalid", "/")));
+    assert_eq!((client.stats().created, server.log().accepted), (1, 1));
+    block_on(client.close());
+}
+
 /// RFC 8305 section 4: the families take turns, so a dead family is no obstacle.
 pub fn a_dead_family_gives_way_to_the_other<C: ApiClient>() {
     let server = Server::start(script);

@@ -5,9 +5,9 @@ use std::{io, time::Duration};
 use client_core::{ApiClient, CloseReason, Config, ErrorKind, TimeoutPhase};
 use http_body_util::BodyExt;
 
-use super::{begin, client, client_of_one, expect, expect_error, get};
+use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
 use crate::{
-    Connection, Server,
+    Connection, Gate, Server,
     certs::{self, Leaf},
     reply,
     run::{block_on, eventually},
@@ -332,6 +332,33 @@ pub fn a_handshake_that_stands_still_is_a_connect_timeout<C: ApiClient>() {
         assert_eq!((stats.open, stats.connecting, stats.waiting), (0, 0, 0));
         server.wait_closed(1);
     }
+}
+
+/// It is one limit for name, TCP and TLS: neither the resolver nor the handshake takes more than
+/// the most of it here, and both together do.
+pub fn a_connect_timeout_covers_the_whole_chain<C: ApiClient>() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_millis(600);
+    let server = serving(ServerTls::new(), |conn| {
+        conn.wait("go on")?;
+        answer(conn)
+    });
+    let name = Gate::new();
+    let config = Config::new().connect_timeout(LIMIT).resolver(Gated(name.clone()));
+    let client = client::<C>(config);
+    let mut call = Box::pin(client.request(get(&server.url_as("localhost", "/"))));
+    begin(&mut call);
+    let silent = crate::dead_ends::Silent::new();
+    let other = super::client::<C>(Config::new().head_timeout(MOST));
+    // A limit of another client's that runs out is how long it takes.
+    expect_error(&other, get(&silent.url("/")));
+    name.open();
+    expect_error(&other, get(&silent.url("/")));
+    server.open("go on");
+    let error = block_on(call).expect_err("too late");
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Connect), "{error}");
+    let stats = client.stats();
+    assert_eq!((stats.open, stats.connecting, stats.waiting), (0, 0, 0));
 }
 
 /// `Config::total_timeout` covers it too. The connection is made all the same (decision 16).

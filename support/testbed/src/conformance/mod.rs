@@ -274,12 +274,14 @@ macro_rules! conformance_list {
             a_refused_connection_names_its_address
             a_refusing_address_gives_way_to_the_next
             a_silent_address_gives_way_to_the_next
+            a_silent_family_gives_way_to_the_other
             a_dead_family_gives_way_to_the_other
             when_all_addresses_fail_each_is_named
         }
         $crate::conformance_group! { $client, $over, timeouts:
             a_resolver_that_never_answers_is_a_connect_timeout
             an_address_that_never_answers_is_a_connect_timeout
+            a_race_that_is_not_decided_is_a_connect_timeout
             a_server_that_never_answers_is_a_head_timeout
             a_head_that_does_not_end_is_a_head_timeout
             a_body_that_stands_still_is_a_body_timeout
@@ -297,6 +299,7 @@ macro_rules! conformance_list {
         $crate::conformance_group! { $client, $over, cancel:
             a_call_that_waits_leaves_the_queue
             a_call_that_resolves_leaves_its_connection_to_others
+            a_call_that_connects_leaves_its_connection_to_others
             a_call_that_writes_closes_its_connection
             a_call_that_waits_for_the_head_closes_its_connection
             a_body_that_is_dropped_closes_its_connection
@@ -325,6 +328,7 @@ macro_rules! conformance_list {
             a_call_that_is_polled_after_close_is_refused
             close_lets_a_connect_finish
             close_ends_a_connect_that_nobody_waits_for
+            close_ends_an_attempt_that_nobody_waits_for
             close_ends_a_reconnect_that_nobody_waits_for
             close_lets_a_body_finish
         }
@@ -398,6 +402,7 @@ macro_rules! conformance_list_of_tls {
             an_alert_in_the_handshake_is_passed_on
             a_flight_that_was_changed_is_refused
             a_handshake_that_stands_still_is_a_connect_timeout
+            a_connect_timeout_covers_the_whole_chain
             a_call_that_is_not_whole_in_time_leaves_its_handshake
             a_connect_timeout_does_not_outlive_the_handshake
             a_call_that_is_dropped_leaves_its_handshake

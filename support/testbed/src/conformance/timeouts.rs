@@ -53,6 +53,23 @@ pub fn an_address_that_never_answers_is_a_connect_timeout<C: ApiClient>() {
     times_out(&client, &hole.url("/"), TimeoutPhase::Connect);
 }
 
+/// The same where one address refuses and another one is silent: nobody knows yet that all fail.
+pub fn a_race_that_is_not_decided_is_a_connect_timeout<C: ApiClient>() {
+    if !blackhole_works() {
+        return eprintln!("skipped: a full backlog is not silent on this machine");
+    }
+    struct Both;
+    impl Resolve for Both {
+        fn resolve(&self, _: Name) -> Resolving {
+            Box::pin(async { Ok(vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()]) })
+        }
+    }
+    let hole = Blackhole::on([127, 0, 0, 2].into()).expect("a black hole");
+    let client = client::<C>(Config::new().connect_timeout(SHORT).resolver(Both));
+    let url = format!("http://both.invalid:{}/", hole.addr().port());
+    times_out(&client, &url, TimeoutPhase::Connect);
+}
+
 /// `Config::head_timeout`.
 pub fn a_server_that_never_answers_is_a_head_timeout<C: ApiClient>() {
     let silent = Silent::new();
