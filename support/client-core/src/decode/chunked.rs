@@ -10,6 +10,9 @@ use http::HeaderMap;
 use super::{Limits, head, take};
 use crate::Error;
 
+/// Digits that any size fits into.
+const DIGITS: usize = 16;
+
 /// One thing that a chunked body says.
 pub(super) enum Piece {
     Data(Bytes),
@@ -20,7 +23,7 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Chunked {
     state: State,
-    /// Bytes of all size lines beyond their digits.
+    /// Bytes of all size lines beyond their digits, and what digits are more than enough.
     extensions: usize,
 }
 
@@ -108,11 +111,17 @@ impl Chunked {
         };
         let line = &buffer[..=end];
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let size = match httparse::parse_chunk_size(line) {
-            Ok(httparse::Status::Complete((length, size))) if length == line.len() => size,
+        // `httparse` takes no more digits than that, though they may be zeros.
+        let (surplus, rest) = line.split_at(digits.saturating_sub(DIGITS));
+        let size = match httparse::parse_chunk_size(rest) {
+            Ok(httparse::Status::Complete((length, size)))
+                if length == rest.len() && surplus.iter().all(|digit| *digit == b'0') =>
+            {
+                size
+            }
             _ => return Err(Error::protocol(BAD)),
         };
-        self.extensions += line.len() - digits - 2;
+        self.extensions += line.len() - digits.min(DIGITS) - 2;
         if self.extensions > Limits::CHUNK_EXTENSIONS {
             let limit = Limits::CHUNK_EXTENSIONS as u64;
             return Err(Error::TooLarge { what: "chunk extensions in bytes", limit });

@@ -158,7 +158,9 @@ pub fn a_chunk_size_with_a_sign_or_a_prefix_is_refused<C: ApiClient>() {
 
 /// RFC 9112 section 7.1: large sizes must be anticipated.
 pub fn a_chunk_size_that_overflows_is_refused<C: ApiClient>() {
-    refused_chunks::<C>("10000000000000000\r\n");
+    for size in ["10000000000000000", "0010000000000000005", "f0000000000000003"] {
+        refused_chunks::<C>(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
+    }
 }
 
 /// RFC 9112 section 7.1: data longer than its size says.

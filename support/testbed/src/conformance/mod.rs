@@ -121,6 +121,7 @@ macro_rules! conformance_list {
             bytes_before_a_cut_are_delivered
             two_lengths_that_agree_are_one
             chunk_sizes_have_digits_of_either_case
+            chunk_sizes_may_have_leading_zeros
             a_last_chunk_alone_is_an_empty_body
             white_space_around_a_value_is_taken_off
             a_content_coding_is_left_to_the_caller
