@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     fmt, mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 
@@ -21,7 +21,10 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use crate::{Error, Exchange};
+use crate::{
+    Error, Exchange,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 /// The body of a response: an [`http_body::Body`] whose pieces come as the socket brings them.
 ///

@@ -29,6 +29,7 @@ mod policy;
 mod record;
 mod resolve;
 mod stats;
+mod sync;
 pub mod tls;
 
 pub use addresses::{ATTEMPT_DELAY, interleave};
