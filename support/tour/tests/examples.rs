@@ -2,6 +2,8 @@
 
 mod programs;
 
+use std::fs;
+
 use programs::Program;
 use testbed::api;
 
@@ -65,6 +67,22 @@ fn check_pipeline(text: &str) {
     }
     assert_eq!(text.matches("\"id\":7").count(), 2, "{text}");
     assert_eq!(text.matches("authorization: Bearer secret").count(), 1, "{text}");
+}
+
+/// What is glued around a client does not know which one it is.
+#[test]
+fn pipelines_differ_in_the_name_of_the_client_only() {
+    let [first, second, third] = ["stage1-rotor", "stage2-mio", "stage3-tokio"].map(|stage| {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let text = fs::read_to_string(format!("{root}/{stage}/examples/pipeline.rs")).unwrap();
+        let (name, _) = stage.split_once('-').unwrap();
+        let renamed = text
+            .replace(&stage.replace('-', "_"), "the_client")
+            .replace(&format!("{name}-pipeline"), "the-pipeline");
+        assert!(text != renamed && !renamed.contains(name), "{stage}");
+        renamed
+    });
+    assert!(first == second && second == third);
 }
 
 fn a_wrong_command_line_says_what_was_expected(pipeline: &Program) {
