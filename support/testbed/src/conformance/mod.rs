@@ -211,6 +211,7 @@ macro_rules! conformance_list {
             an_idle_connection_expires_after_a_limit_that_ran_for_nothing
             the_servers_idle_timeout_is_honoured
             the_servers_number_of_uses_is_honoured
+            a_number_of_uses_may_be_renewed
             more_idle_connections_than_the_limit_are_closed
             the_most_recently_used_connection_is_taken_first
             two_names_of_one_server_share_no_connection
@@ -285,10 +286,12 @@ macro_rules! conformance_list {
             a_race_that_is_not_decided_is_a_connect_timeout
             a_server_that_never_answers_is_a_head_timeout
             a_head_that_does_not_end_is_a_head_timeout
+            a_head_that_trickles_is_a_head_timeout
             a_body_that_stands_still_is_a_body_timeout
             a_slow_body_that_moves_does_not_time_out
             a_reader_that_pauses_is_no_idle_body
             a_call_that_is_not_whole_in_time_is_a_total_timeout
+            a_body_without_end_is_a_total_timeout
             a_request_that_cannot_be_written_is_a_total_timeout
             waiting_for_a_connection_counts
             a_deadline_acts_though_nobody_polls

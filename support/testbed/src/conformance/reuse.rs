@@ -297,6 +297,22 @@ pub fn the_servers_number_of_uses_is_honoured<C: ApiClient>() {
     }
 }
 
+/// `Keep-Alive: max` again: the server's last word counts, and not the least of its words. The three
+/// clients disagreed on it once.
+pub fn a_number_of_uses_may_be_renewed<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        for told in ["max=1", "max=1", "max=0"] {
+            conn.request()?;
+            conn.send(reply::respond(200, &[("keep-alive", told)], "x"))?;
+        }
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let connections =
+        [(); 4].map(|()| expect(&client, get(&server.url("/"))).exchange.connection);
+    assert_eq!(connections, [1, 1, 1, 2]);
+}
+
 /// `Config::max_idle_per_origin`.
 pub fn more_idle_connections_than_the_limit_are_closed<C: ApiClient>() {
     let server = Server::start(|conn| {
