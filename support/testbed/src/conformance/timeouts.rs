@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use client_core::{
-    ApiClient, CloseReason, Config, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
+    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
 };
 use http_body_util::BodyExt;
 
@@ -89,6 +89,17 @@ pub fn a_head_that_does_not_end_is_a_head_timeout<C: ApiClient>() {
     times_out(&client, &server.url("/"), TimeoutPhase::Head);
 }
 
+/// Nor does a head that comes byte by byte: its limit is for all of it, and no byte begins it anew.
+pub fn a_head_that_trickles_is_a_head_timeout<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nX-A: ")?;
+        conn.send_in(std::iter::repeat("b"))
+    });
+    let client = client::<C>(Config::new().head_timeout(SHORT).max_head(1 << 30));
+    times_out(&client, &server.url("/"), TimeoutPhase::Head);
+}
+
 /// `Config::body_idle_timeout`.
 pub fn a_body_that_stands_still_is_a_body_timeout<C: ApiClient>() {
     let server = Server::start(|conn| {
@@ -153,6 +164,34 @@ pub fn a_call_that_is_not_whole_in_time_is_a_total_timeout<C: ApiClient>() {
     });
     let client = client::<C>(Config::new().total_timeout(SHORT));
     times_out(&client, &server.url("/"), TimeoutPhase::Total);
+}
+
+/// However the body comes, in drops or in a flood: there is always something more to read, and the
+/// limit is reached all the same.
+pub fn a_body_without_end_is_a_total_timeout<C: ApiClient>() {
+    for piece in [1, 1 << 16] {
+        let server = Server::start(move |conn| {
+            conn.request()?;
+            conn.send("HTTP/1.1 200 OK\r\n\r\n")?;
+            if piece == 1 {
+                return conn.send_in(std::iter::repeat("x"));
+            }
+            loop {
+                conn.send(vec![b'x'; piece])?;
+            }
+        });
+        let client = client::<C>(Config::new().total_timeout(3 * SHORT));
+        let read: Result<(), Error> = block_on(async {
+            let mut body = client.request(get(&server.url("/"))).await?.into_body();
+            while let Some(frame) = body.frame().await {
+                drop(frame?);
+            }
+            Ok(())
+        });
+        let error = read.expect_err("a body without end");
+        assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Total), "{piece}: {error}");
+        assert_eq!(client.stats().open, 0);
+    }
 }
 
 /// `Config::total_timeout` covers the request: a server that takes nothing of it.

@@ -135,6 +135,7 @@ pub(super) struct Watched {
 pub(super) struct State {
     pub(super) log: Log,
     /// The server is being stopped: every wait of a script ends.
+    pub(super) deaf: bool,
     pub(super) stopping: bool,
     /// Threads that wait. `notify_all` is a system call even for nobody.
     waiting: usize,

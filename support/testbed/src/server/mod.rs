@@ -339,9 +339,11 @@ impl Server {
     /// Ends the server as [`Drop`] does, while its handle stays: what a crash of the server looks
     /// like to a client.
     pub fn stop(&mut self) {
-        self.shared.watched.change(|state| state.stopping = true);
-        // First nobody accepts any more, so that no connection begins after the sweep.
+        // First nobody listens any more, so that a client which finds its connection at an end
+        // cannot begin another.
+        self.shared.watched.change(|state| state.deaf = true);
         self.acceptors.drain(..).for_each(Acceptor::stop);
+        self.shared.watched.change(|state| state.stopping = true);
         self.shared.threads.stop();
     }
 }

@@ -40,7 +40,7 @@ impl Acceptor {
         Ok(Acceptor { listener, thread })
     }
 
-    /// Ends the thread, which must have been told by the `stopping` flag.
+    /// Ends the thread, which must have been told by the `deaf` flag.
     pub(super) fn stop(self) {
         self.listener.unblock();
         // It catches what a script does, and has no panic of its own to pass on.
@@ -51,7 +51,7 @@ impl Acceptor {
 fn accept_all(listener: &Listener, shared: &Arc<Shared>, script: &Arc<Script>) {
     loop {
         let accepted = listener.accept();
-        if shared.watched.lock().stopping {
+        if shared.watched.lock().deaf {
             return;
         }
         match accepted.and_then(|(stream, peer)| run(shared, script, stream, peer)) {
