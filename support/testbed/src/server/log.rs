@@ -134,8 +134,9 @@ pub(super) struct Watched {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) log: Log,
-    /// The server is being stopped: every wait of a script ends.
+    /// The server is being stopped: it accepts nobody any more.
     pub(super) deaf: bool,
+    /// And every wait of a script ends.
     pub(super) stopping: bool,
     /// Threads that wait. `notify_all` is a system call even for nobody.
     waiting: usize,
