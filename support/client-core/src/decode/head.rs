@@ -69,15 +69,29 @@ pub(super) fn find_end(buffer: &[u8], scanned: &mut usize) -> Option<usize> {
 
 /// Parses a whole head.
 pub(super) fn parse(block: Bytes, most: usize) -> Result<Parsed, Error> {
+    parse_as("head", block, most)
+}
+
+/// Parses the fields after the last chunk, their empty line included.
+pub(super) fn parse_trailers(block: Bytes, most: usize) -> Result<HeaderMap, Error> {
+    // `httparse` knows of line foldings in a response and nowhere else: so it is given one.
+    let response = Bytes::from([b"HTTP/1.1 200\r\n", &block[..]].concat());
+    parse_as("trailers", response, most).map(|parsed| parsed.headers)
+}
+
+fn parse_as(what: &'static str, block: Bytes, most: usize) -> Result<Parsed, Error> {
     let mut slots = [const { MaybeUninit::uninit() }; Limits::MOST_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let mut rules = httparse::ParserConfig::default();
     rules.allow_obsolete_multiline_headers_in_responses(true);
-    rules
+    let parsed = rules
         .parse_response_with_uninit_headers(&mut response, &block, &mut slots[..most])
-        .map_err(|error| broken("head", error, most))?;
-    let (Some(version), Some(code)) = (response.version, response.code) else {
-        return Err(Error::protocol("expected a status line"));
+        .map_err(|error| broken(what, error, most))?;
+    let whole = parsed == httparse::Status::Complete(block.len());
+    let (true, Some(version), Some(code)) = (whole, response.version, response.code) else {
+        return Err(Error::protocol(format!(
+            "malformed {what}: expected one that ends with its empty line"
+        )));
     };
     let status = StatusCode::from_u16(code).map_err(|_| {
         Error::protocol(format!("expected a status from 100 to 999, found {code}"))
@@ -85,16 +99,6 @@ pub(super) fn parse(block: Bytes, most: usize) -> Result<Parsed, Error> {
     let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     let headers = to_map(&block, response.headers)?;
     Ok(Parsed { status, version, headers })
-}
-
-/// Parses the fields after the last chunk, their empty line included.
-pub(super) fn parse_trailers(block: Bytes, most: usize) -> Result<HeaderMap, Error> {
-    let mut slots = [httparse::EMPTY_HEADER; Limits::MOST_HEADERS];
-    match httparse::parse_headers(&block, &mut slots[..most]) {
-        Ok(httparse::Status::Complete((_, fields))) => to_map(&block, fields),
-        Ok(httparse::Status::Partial) => Err(Error::protocol("expected whole trailers")),
-        Err(error) => Err(broken("trailers", error, most)),
-    }
 }
 
 fn broken(what: &'static str, error: httparse::Error, most: usize) -> Error {

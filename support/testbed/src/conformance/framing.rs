@@ -167,6 +167,22 @@ pub fn an_obsolete_line_folding_becomes_a_space<C: ApiClient>() {
     assert_eq!(got.headers["x-a"], "b c");
 }
 
+/// The same among trailers, which are fields of the response too (h11 and curl agree).
+pub fn a_line_folding_in_trailers_becomes_a_space<C: ApiClient>() {
+    let body = "2\r\nok\r\n0\r\nX-A: b\r\n\t c\r\nX-B: d\r\n \r\n\r\n";
+    let server = always(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+    let client = client::<C>(Config::new());
+    for reused in [false, true] {
+        let got = expect(&client, get(&server.url("/")));
+        let trailers = got.trailers.expect("trailers");
+        assert_eq!((&got.body[..], got.exchange.reused), (&b"ok"[..], reused));
+        assert_eq!(
+            (&trailers["x-a"], &trailers["x-b"]),
+            (&"b c".parse().unwrap(), &"d".parse().unwrap())
+        );
+    }
+}
+
 /// RFC 9112 section 2.2: a recipient may take a lone LF for the end of a line.
 pub fn lines_may_end_with_lf_alone<C: ApiClient>() {
     let server = always("HTTP/1.1 200 OK\nContent-Length: 2\n\nok");

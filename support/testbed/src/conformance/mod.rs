@@ -111,6 +111,7 @@ macro_rules! conformance_list {
             http_1_0_closes_by_default
             http_1_0_is_kept_alive_if_it_says_so
             an_obsolete_line_folding_becomes_a_space
+            a_line_folding_in_trailers_becomes_a_space
             lines_may_end_with_lf_alone
             repeated_fields_keep_their_order
             a_missing_reason_is_no_error
