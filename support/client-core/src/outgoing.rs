@@ -155,11 +155,13 @@ pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> 
     tokens(headers.get_all(name).iter()).any(|found| found.eq_ignore_ascii_case(token))
 }
 
-/// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1).
+/// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1). What is no text
+/// is no token, and hides no other.
 pub(crate) fn tokens<'a>(
     values: impl Iterator<Item = &'a HeaderValue>,
 ) -> impl Iterator<Item = &'a str> {
-    values.flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim))
+    let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    members.map(|member| str::from_utf8(member.trim_ascii()).unwrap_or_default())
 }
 
 #[cfg(test)]

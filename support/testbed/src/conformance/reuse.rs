@@ -61,12 +61,15 @@ pub fn the_callers_connection_close_is_honoured<C: ApiClient>() {
     assert_eq!(client.stats().open, 0);
 }
 
-/// RFC 9110 section 7.6.1: a list, whose members have no case.
+/// RFC 9110 section 7.6.1: a list, whose members have no case, and stand beside others that nobody
+/// can read.
 pub fn the_close_option_is_found_in_a_list<C: ApiClient>() {
-    let server = always(reply::respond(200, &[("connection", "x-other , CLOSE")], "x"));
-    let client = client::<C>(Config::new());
-    expect(&client, get(&server.url("/")));
-    assert_eq!(client.stats().closed(CloseReason::PeerAsked), 1);
+    for options in ["x-other , CLOSE", "caf\u{e9}, close"] {
+        let server = always(reply::respond(200, &[("connection", options)], "x"));
+        let client = client::<C>(Config::new());
+        expect(&client, get(&server.url("/")));
+        assert_eq!(client.stats().closed(CloseReason::PeerAsked), 1, "{options}");
+    }
 }
 
 /// A server that closes after each response and does not say so costs a connection, and no call
