@@ -285,7 +285,7 @@ impl<T: Transport> Connection<T> {
             Room::Free => running.expect_body(now, &self.config),
             Room::Full => {
                 running.body_by = None;
-                return Some(Next::Wait);
+                return Some(self.pause());
             }
             Room::Gone => return Some(self.abandon(now, scratch)),
         }
@@ -300,14 +300,26 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// There is nothing to read now. But a read may have been what a write has waited for; and if
-    /// the request cannot be written, nothing will come.
+    /// There is nothing to read now; and if the request cannot be written, nothing will come.
     fn blocked(&mut self) -> Next {
         let Some(running) = &mut self.running else { return Next::Wait };
         match running.write_error.take() {
             Some(error) => self.ended(Some(error)),
-            None if !running.sent && self.framing.may_write() => Next::Again,
-            None => Next::Wait,
+            None => self.pause(),
+        }
+    }
+
+    /// Nothing is read for now. But the read before may have been what a write has waited for.
+    fn pause(&self) -> Next {
+        match &self.running {
+            Some(running)
+                if !running.sent
+                    && running.write_error.is_none()
+                    && self.framing.may_write() =>
+            {
+                Next::Again
+            }
+            _ => Next::Wait,
         }
     }
 

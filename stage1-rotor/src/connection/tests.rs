@@ -561,3 +561,19 @@ fn a_request_that_cannot_be_written_fails_when_nothing_more_can_be_read() {
     assert_eq!(closed(scene.event(WRITABLE)), Some(CloseReason::Reset));
     assert_eq!(scene.answer().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
 }
+
+#[test]
+fn a_write_that_waited_for_a_read_goes_on_though_the_window_is_full() {
+    let mut scene = scene(Config::new().body_window(1));
+    scene.connection.io.room = 0;
+    scene.connection.io.write_on = Some(Blocked::Read);
+    scene.start();
+    scene.connection.io.room = usize::MAX;
+    scene.connection.io.write_on = None;
+    let next = scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\nab");
+    let _body = scene.body();
+    if matches!(next, Next::Again) {
+        scene.event(NEWS);
+    }
+    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+}
