@@ -28,8 +28,8 @@ const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 // Axe computes the colours of every piece of every line. All lines are made by one function, and the
 // pages that show whole crates have tens of thousands: of each listing it sees so many. The page for
 // printing is all the others once more: of that it sees the first chapters.
-const LINES = 40;
-const BLOCKS = 300;
+const LINES = 25;
+const BLOCKS = 100;
 // Each must be found, and the first result must be a page that can be opened.
 const SEARCHES = ["readiness", "checkout", "backpressure"];
 const TABS = 200;
