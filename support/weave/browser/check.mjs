@@ -151,13 +151,13 @@ async function sidebar(page, where) {
   await page.keyboard.press("Enter");
   await page.waitForFunction(
     seen => document.querySelector("#mdbook-sidebar").getBoundingClientRect().right > 0 !== seen,
-    before.seen, { timeout: 5_000 },
+    before.seen, { timeout: 20_000 },
   ).catch(() => report(where, "the sidebar stays as it is"));
   const after = await shown();
   if (after.said === before.said) report(where, "aria-expanded of the sidebar's button stays");
   await page.keyboard.press("Enter");
   // It slides out; until then its links are there and said not to be.
-  await page.locator("#mdbook-sidebar").waitFor({ state: "hidden", timeout: 5_000 })
+  await page.locator("#mdbook-sidebar").waitFor({ state: "hidden", timeout: 20_000 })
     .catch(() => report(where, "the sidebar stays open"));
 }
 
@@ -230,6 +230,8 @@ async function look(browser, name, size) {
   await steps(page, where);
   await page.evaluate(axe);
   await shorten(page);
+  // What has been scrolled under the menu would be too small a target.
+  await page.evaluate(() => scrollTo({ top: 0, behavior: "instant" }));
   for (const colours of THEMES) {
     await theme(page, where, colours);
     await accessible(page, `${where}, ${colours}`);
