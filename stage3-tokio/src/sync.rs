@@ -1,4 +1,4 @@
-//! The primitives that callers and tasks share, under one name, so that `tests/model.rs` can put
+//! The primitives that callers and tasks share, under one name, so that `tests/model` can put
 //! others in their place, between whose steps a model checker tries every order.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};

@@ -11,38 +11,13 @@ mod sync {
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    task::{Context, Poll, Wake, Waker},
-};
+use std::{future::poll_fn, pin::Pin};
 
 use bytes::Bytes;
 use client_core::{Error, ErrorKind, Exchange};
-use loom::{sync::Notify, thread};
+use loom::{future::block_on, thread};
 
 use self::body::{Body, Gone, Sender};
-
-/// What wakes a thread that waits for a future. (`std`'s `Arc`, as `Wake` wants it, around loom's.)
-struct Bell(loom::sync::Arc<Notify>);
-
-impl Wake for Bell {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.notify();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let bell = loom::sync::Arc::new(Notify::new());
-    let waker = Waker::from(std::sync::Arc::new(Bell(bell.clone())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        bell.wait();
-    }
-}
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();

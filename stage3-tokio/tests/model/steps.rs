@@ -1,0 +1,50 @@
+//! The model checker, and what it takes for a step.
+
+use loom::{
+    model::Builder,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+thread_local! {
+    /// Whether loom explores: the tests of the pool's policy, which come along with it, run without.
+    static EXPLORING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Steps on one thing that threads share: loom tries them in every order.
+#[derive(Clone)]
+pub(crate) struct Steps(Option<Arc<AtomicUsize>>);
+
+impl Steps {
+    pub(crate) fn new() -> Self {
+        Steps(EXPLORING.get().then(Default::default))
+    }
+
+    pub(crate) fn step(&self) {
+        if let Some(steps) = &self.0 {
+            steps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.step();
+        }
+    }
+}
+
+/// Tries every order of a model's threads, within a bound on interruptions.
+pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    // A task that waits for a limit makes a timer, though none is ever polled here.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    EXPLORING.set(true);
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+    EXPLORING.set(false);
+}
