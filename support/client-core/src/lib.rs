@@ -26,6 +26,7 @@ mod error;
 mod origin;
 mod outgoing;
 mod policy;
+pub mod pool;
 mod record;
 mod resolve;
 mod stats;
