@@ -18,7 +18,11 @@ use crate::{Error, Resolve, Tls};
 pub struct Config {
     /// Connections to one origin at once, those that are being made included. Default 8.
     pub max_per_origin: usize,
-    /// Connections in all at once. Default 256.
+    /// Connections in all at once, those that are being made included. Default 128: with the
+    /// smallest default limit of a system, 256 open files (macOS), it leaves the other half to the
+    /// program, to a second address that is tried at the same time, to name resolution and to the
+    /// event loop. If descriptors run out nevertheless, an idle connection is closed and the
+    /// attempt is begun again, once.
     pub max_total: usize,
     /// Idle connections kept for one origin. Default 8.
     pub max_idle_per_origin: usize,
@@ -72,7 +76,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             max_per_origin: 8,
-            max_total: 256,
+            max_total: 128,
             max_idle_per_origin: 8,
             idle_timeout: Duration::from_secs(90),
             max_waiting: 100_000,

@@ -7,6 +7,8 @@ use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::D
 
 use rustls::InvalidMessage;
 
+use crate::is_out_of_descriptors;
+
 /// The cause of an error, shared by its clones.
 pub type Source = Arc<dyn StdError + Send + Sync>;
 
@@ -211,8 +213,11 @@ impl Error {
         Error::Io { context, source: Arc::new(source) }
     }
 
-    /// An [`Error::Resolve`] for this name.
+    /// An [`Error::Resolve`] for this name; an [`Error::Io`] if no descriptor was left to ask with.
     pub fn resolve(name: &str, source: io::Error) -> Self {
+        if is_out_of_descriptors(&source) {
+            return Error::io("resolving a name", source);
+        }
         Error::Resolve { name: name.into(), source: Arc::new(source) }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Bounds {
     die: bool,
     retry: bool,
     close: bool,
+    /// Whether attempts run out of descriptors.
+    exhaust: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,7 @@ pub(crate) enum Event {
     Cancel(WaiterId),
     Connected(SlotId),
     ConnectFailed(SlotId),
+    OutOfDescriptors(SlotId),
     Take(SlotId),
     Checkin(SlotId),
     Closed(SlotId),
@@ -44,6 +47,8 @@ pub(crate) enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Attempt,
+    /// It ended without a descriptor, and begins again.
+    Paused,
     Resting,
     Busy(WaiterId, bool, bool),
 }
@@ -92,7 +97,11 @@ impl World {
             match around.phase {
                 Phase::Attempt => {
                     events.extend([Event::Connected(slot), Event::ConnectFailed(slot)]);
+                    if bounds.exhaust {
+                        events.push(Event::OutOfDescriptors(slot));
+                    }
                 }
+                Phase::Paused => {}
                 Phase::Resting => {
                     if around.serve {
                         events.push(Event::Take(slot));
@@ -157,6 +166,24 @@ impl World {
                 own.map(|waiter| world.waiters.remove(&waiter));
                 world.slots.remove(&slot);
             }
+            Event::OutOfDescriptors(slot) => {
+                if pool.out_of_descriptors(slot) {
+                    if self.pool.slots[slot.index].tried_again {
+                        return Err("an attempt was begun a third time".into());
+                    }
+                    world.slots.get_mut(&slot).unwrap().phase = Phase::Paused;
+                } else {
+                    let own = match pool.slots[slot.index].state {
+                        State::Connecting(waiter) => Some(waiter),
+                        _ => None,
+                    };
+                    if pool.connect_failed(slot).is_some() != own.is_some() {
+                        return Err("an error went to the wrong waiter".into());
+                    }
+                    own.map(|waiter| world.waiters.remove(&waiter));
+                    world.slots.remove(&slot);
+                }
+            }
             Event::Take(slot) => {
                 let around = world.slots.get_mut(&slot).unwrap();
                 around.serve = false;
@@ -195,7 +222,10 @@ impl World {
                     let origin = names.iter().position(|name| *name == origin).unwrap() as u8;
                     let phase = Phase::Attempt;
                     let around = Around { origin, phase, serve: false, close: false };
-                    world.slots.insert(slot, around);
+                    let before = world.slots.insert(slot, around);
+                    if before.is_some_and(|before| before.phase != Phase::Paused) {
+                        return Err("an attempt was begun twice".into());
+                    }
                     let promised = self.pool.waiter(waiter).map(|w| w.state);
                     let promised = matches!(promised, Some(Waiting::Expecting(_)));
                     world.connects.push((slot, waiter, promised));
@@ -207,6 +237,10 @@ impl World {
                 Action::Idle { .. } | Action::Wait { .. } => {}
             }
         }
+        // Nothing is told of a paused attempt that goes.
+        let World { pool, slots, .. } = &mut world;
+        slots
+            .retain(|slot, around| around.phase != Phase::Paused || pool.slot(*slot).is_some());
         world.check()?;
         world.check_order(self, event)?;
         Ok(world)
@@ -307,7 +341,8 @@ impl World {
         let stats = pool.stats();
         let phases =
             |f: fn(&Phase) -> bool| self.slots.values().filter(|s| f(&s.phase)).count();
-        ensure(stats.connecting == phases(|p| matches!(p, Phase::Attempt)), "connecting")?;
+        let connecting = phases(|p| matches!(p, Phase::Attempt | Phase::Paused));
+        ensure(stats.connecting == connecting, "connecting")?;
         let busy = phases(|p| matches!(p, Phase::Busy(..)));
         ensure(stats.in_use >= busy && stats.open == stats.idle + stats.in_use, "in use")?;
         ensure(stats.waiting == self.waiters.len(), "waiting")?;
@@ -315,14 +350,22 @@ impl World {
         for (id, around) in &self.slots {
             let slot = &pool.slots[id.index];
             let (attempt, busy) = match around.phase {
-                Phase::Attempt => (true, false),
+                Phase::Attempt | Phase::Paused => (true, false),
                 Phase::Resting => (false, false),
                 Phase::Busy(..) => (false, true),
             };
             let agrees = match slot.state {
                 State::Orphaned => attempt && pool.orphans.contains(id) && !pool.closing,
                 State::Connecting(waiter) => {
-                    attempt && pool.waiters[waiter.index].state == Waiting::Expecting(*id)
+                    around.phase == Phase::Attempt
+                        && pool.waiters[waiter.index].state == Waiting::Expecting(*id)
+                }
+                State::Paused(waiter) => {
+                    around.phase == Phase::Paused
+                        && pool.waiters[waiter.index].state == Waiting::Expecting(*id)
+                        && pool.slots.iter().any(|(_, s)| {
+                            s.resumes == Some(*id) && matches!(s.state, State::Closing { .. })
+                        })
                 }
                 State::InUse(_) => busy,
                 State::Idle(_) => !attempt && !busy && !pool.closing,
@@ -343,7 +386,9 @@ impl World {
             let served = match waiter.state {
                 Waiting::Queued => true,
                 Waiting::Expecting(slot) => match pool.slot(slot).map(|slot| slot.state) {
-                    Some(State::Connecting(other)) => other.number == waiter.number,
+                    Some(State::Connecting(other) | State::Paused(other)) => {
+                        other.number == waiter.number
+                    }
                     Some(State::Closing { next: Some(other), .. }) => {
                         other.number == waiter.number
                     }
@@ -410,7 +455,7 @@ impl World {
         }
         sinces.sort();
         let moment = |since: u64| sinces.binary_search(&since).map_or(255, |at| at as u8);
-        let mut slots: Vec<[u8; 5]> = Vec::new();
+        let mut slots: Vec<[u8; 6]> = Vec::new();
         for (id, around) in &self.slots {
             let slot = &pool.slots[id.index];
             let (code, one, two) = match slot.state {
@@ -419,6 +464,7 @@ impl World {
                     (0, 0, u8::from(origin.outrun.contains(id)))
                 }
                 State::Connecting(waiter) => (1, rank(Some(waiter)), 0),
+                State::Paused(waiter) => (7, rank(Some(waiter)), 0),
                 State::InUse(_) => match around.phase {
                     // How old the request is matters only if it is sent again.
                     Phase::Busy(waiter, reused, again) => (2, u8::from(reused), {
@@ -437,8 +483,13 @@ impl World {
                 State::Closing { attempt, next: None, .. } => (5, 0, u8::from(attempt)),
                 State::Closing { attempt, next, .. } => (6, rank(next), u8::from(attempt)),
             };
-            let flags = u8::from(around.serve) | u8::from(slot.used) << 1;
-            slots.push([order[usize::from(around.origin)], code, one, two, flags]);
+            let flags = u8::from(around.serve)
+                | u8::from(slot.used) << 1
+                | u8::from(slot.tried_again && code < 2) << 2;
+            let resumes = slot.resumes.filter(|id| pool.is_paused(*id));
+            let resumes = resumes.and_then(|id| self.slots.keys().position(|s| *s == id));
+            let resumes = resumes.map_or(255, |at| at as u8);
+            slots.push([order[usize::from(around.origin)], code, one, two, flags, resumes]);
         }
         // In the order of their age, which decides which of two is reclaimed.
         let mut form = vec![u8::from(pool.closing), slots.len() as u8];
@@ -600,7 +651,16 @@ fn explore(bounds: &Bounds, keep: bool) -> Explored {
 
 fn bounds(origins: u8, requests: usize, total: usize, per_origin: usize) -> Bounds {
     let limits = Limits { total, per_origin, idle_per_origin: 1, waiting: requests };
-    Bounds { origins, requests, limits, cancel: true, die: true, retry: true, close: true }
+    Bounds {
+        origins,
+        requests,
+        limits,
+        cancel: true,
+        die: true,
+        retry: true,
+        close: true,
+        exhaust: true,
+    }
 }
 
 fn report(name: &str, bounds: &Bounds) {
@@ -630,6 +690,7 @@ fn json(bounds: &Bounds) -> String {
             let state = match slot.state {
                 State::Orphaned => "orphaned".into(),
                 State::Connecting(w) => format!("connecting {}", rank(w)),
+                State::Paused(w) => format!("paused {}", rank(w)),
                 State::InUse(_) => "in use".into(),
                 State::Idle(_) => "idle".into(),
                 State::Reserved(w, _) => format!("reserved {}", rank(w)),
@@ -665,6 +726,7 @@ fn json(bounds: &Bounds) -> String {
             Event::Cancel(w) => format!("cancel {}", rank(w)),
             Event::Connected(s) => format!("connected {}", place(s)),
             Event::ConnectFailed(s) => format!("connect_failed {}", place(s)),
+            Event::OutOfDescriptors(s) => format!("out_of_descriptors {}", place(s)),
             Event::Take(s) => format!("take {}", place(s)),
             Event::Checkin(s) => format!("checkin {}", place(s)),
             Event::Closed(s) => format!("closed {}", place(s)),

@@ -55,8 +55,8 @@ pub enum Action {
         /// Who waits.
         waiter: WaiterId,
     },
-    /// Make a connection for this waiter. Ends with [`Pool::connected`] or
-    /// [`Pool::connect_failed`].
+    /// Make a connection for this waiter. Ends with [`Pool::connected`],
+    /// [`Pool::connect_failed`] or, if that returns true, [`Pool::out_of_descriptors`].
     Connect {
         /// Where it belongs.
         slot: SlotId,
@@ -177,12 +177,19 @@ struct Slot {
     state: State,
     /// The connection has carried an exchange.
     used: bool,
+    /// Its attempt ran out of descriptors once and was begun again.
+    tried_again: bool,
+    /// The paused attempt that begins again when this one is closed. It may be gone by then.
+    resumes: Option<SlotId>,
 }
 
 /// What a slot is occupied with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Connecting(WaiterId),
+    /// No attempt is under way: one for this waiter ran out of descriptors. Another begins when a
+    /// slot that was told to close is closed.
+    Paused(WaiterId),
     /// Connecting, for nobody.
     Orphaned,
     /// By whom: it may have to be sent again.
@@ -354,7 +361,7 @@ impl<R> Pool<R> {
         let found = self.slot(slot)?;
         let origin = found.origin;
         let failed = match found.state {
-            State::Connecting(waiter) => Some(waiter),
+            State::Connecting(waiter) | State::Paused(waiter) => Some(waiter),
             _ => None,
         };
         if let Some(waiter) = failed {
@@ -362,6 +369,45 @@ impl<R> Pool<R> {
         }
         self.release(slot);
         failed.and_then(|waiter| self.remove_waiter(waiter))
+    }
+
+    /// An attempt found no file descriptor left.
+    ///
+    /// True: the attempt is over, and something is given up for it, an orphaned attempt before the
+    /// least recently used idle connection of any origin. When that is closed, the same slot gets
+    /// another [`Action::Connect`]. False: the attempt has failed for good, since this was its
+    /// second time, no waiter needs it, or nothing can be given up. [`Pool::connect_failed`] is
+    /// then to be called.
+    ///
+    /// Linear in the closing slots whose descriptor is spoken for.
+    pub fn out_of_descriptors(&mut self, slot: SlotId) -> bool {
+        let Some(&Slot { state: State::Connecting(waiter), tried_again: false, .. }) =
+            self.slot(slot)
+        else {
+            return false;
+        };
+        let Some(victim) = self.give_up() else { return false };
+        let found = &mut self.slots[slot.index];
+        found.state = State::Paused(waiter);
+        found.tried_again = true;
+        self.slots[victim.index].resumes = Some(slot);
+        let origin = self.slots[victim.index].origin;
+        self.update(origin);
+        true
+    }
+
+    /// A closing slot whose descriptor is not spoken for.
+    fn give_up(&mut self) -> Option<SlotId> {
+        let spoken_for =
+            |slot: SlotId| self.slots[slot.index].resumes.is_some_and(|p| self.is_paused(p));
+        if let Some(spare) = self.spare.iter().copied().find(|slot| !spoken_for(*slot)) {
+            return Some(spare);
+        }
+        self.evict()
+    }
+
+    fn is_paused(&self, slot: SlotId) -> bool {
+        matches!(self.slot(slot), Some(Slot { state: State::Paused(_), .. }))
     }
 
     /// An exchange is over, or was not begun, and the connection could serve another.
@@ -518,9 +564,12 @@ impl<R> Pool<R> {
 
     /// A closing slot that is promised to no waiter, of whatever origin.
     fn reclaim(&mut self) -> Option<SlotId> {
-        if let Some(spare) = self.spare.first() {
-            return Some(*spare);
-        }
+        self.spare.first().copied().or_else(|| self.evict())
+    }
+
+    /// Closes an orphaned attempt, or else the least recently used idle connection. Its origin has
+    /// to be brought up to date afterwards.
+    fn evict(&mut self) -> Option<SlotId> {
         let idle = || {
             let (_, origin) = self.least_recent.first()?;
             self.origins[*origin].idle.front().map(|(_, slot)| *slot)
@@ -616,7 +665,9 @@ impl<R> Pool<R> {
         self.starts += 1;
         let number = self.starts;
         let state = State::Connecting(waiter);
-        let index = self.slots.insert(Slot { number, origin, state, used: false });
+        let (used, tried_again, resumes) = (false, false, None);
+        let index =
+            self.slots.insert(Slot { number, origin, state, used, tried_again, resumes });
         let slot = SlotId { number, index };
         self.connecting += 1;
         self.waiters[waiter.index].state = Waiting::Expecting(slot);
@@ -711,6 +762,12 @@ impl<R> Pool<R> {
                     self.start_closing(slot, CloseReason::ClientClosed);
                 }
             }
+            // Nothing is under way in it, and its waiter may have been the only one.
+            State::Paused(_) => {
+                self.slots.remove(slot.index);
+                self.connecting -= 1;
+                self.origins[own].slots -= 1;
+            }
             State::Closing { next, .. } => {
                 *next = None;
                 self.spare.insert(slot);
@@ -729,11 +786,14 @@ impl<R> Pool<R> {
 
     /// Takes a slot out. If it is promised to a waiter, another one takes its place.
     fn release(&mut self, slot: SlotId) {
-        let Slot { origin: own, state, .. } = self.slots.remove(slot.index);
+        let Slot { origin: own, state, resumes, .. } = self.slots.remove(slot.index);
+        if let Some(paused) = resumes {
+            self.resume(paused);
+        }
         // Who gets the slot, if that is decided.
         let mut next = None;
         match state {
-            State::Connecting(_) => self.connecting -= 1,
+            State::Connecting(_) | State::Paused(_) => self.connecting -= 1,
             State::Orphaned => {
                 self.connecting -= 1;
                 self.forget_orphan(own, slot);
@@ -779,6 +839,16 @@ impl<R> Pool<R> {
         }
         self.update(own);
         self.decide();
+    }
+
+    /// A descriptor is free: a paused attempt begins again, if its waiter still needs it.
+    fn resume(&mut self, slot: SlotId) {
+        let Some(&Slot { origin, state: State::Paused(waiter), .. }) = self.slot(slot) else {
+            return;
+        };
+        self.slots[slot.index].state = State::Connecting(waiter);
+        let origin = self.origins[origin].origin.clone();
+        self.actions.push_back(Action::Connect { slot, origin, waiter });
     }
 
     fn forget_orphan(&mut self, id: usize, slot: SlotId) {
