@@ -9,23 +9,20 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use client_core::{
-    ApiClient, Body, Config, Error, Outgoing, PoolStats, TimeoutPhase, io_model,
+    ApiClient, Body, Config, Error, Outgoing, PoolStats, io_model, pool::WaiterId,
 };
 use http::{Request, Response};
 use http_body_util::Full;
-use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
     job::{Job, Reply},
     parts::Parts,
-    pool::{Pool, Waiter},
-    runtime::AbortOnDropHandle,
+    pool::Pool,
     sync::oneshot,
     timer::after,
 };
@@ -126,7 +123,7 @@ impl Service<Request<Full<Bytes>>> for Client {
 
     /// Ready while the client is open. It reserves nothing, since clones share the pool.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(if self.handle.pool.is_closed() { Err(Error::ShutDown) } else { Ok(()) })
+        Poll::Ready(if self.handle.pool.is_closing() { Err(Error::ShutDown) } else { Ok(()) })
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
@@ -169,10 +166,8 @@ enum State {
     New(Request<Full<Bytes>>),
     Accepted {
         reply: oneshot::Receiver<Reply>,
-        /// Where to leave the queue, for as long as the request may stand in one.
-        waiter: Option<Waiter>,
-        /// The task that ends the wait in the queue; a connection keeps the limit itself.
-        _expiry: Option<AbortOnDropHandle<()>>,
+        /// Its number in the pool, by which to leave it.
+        waiter: WaiterId,
     },
     Done,
 }
@@ -203,34 +198,18 @@ fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Erro
     let outgoing = Outgoing::new(request)?;
     pool.links.security.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
-    let total = pool.config.total_timeout;
-    let deadline = total.map(after);
-    let waiter =
-        pool.checkout(Job::new(outgoing, sender, deadline, pool.config.body_window))?;
-    let expiry = match (waiter, total, deadline) {
-        (Some(waiter), Some(total), Some(deadline)) => {
-            Some(pool.spawn_aside(expire(pool.clone(), waiter, total, deadline)))
-        }
-        _ => None,
-    };
-    Ok(State::Accepted { reply, waiter, _expiry: expiry })
-}
-
-/// Ends the wait of a request that is still in the queue at its deadline.
-async fn expire(pool: Arc<Pool>, waiter: Waiter, after: Duration, deadline: Instant) {
-    tokio::time::sleep_until(deadline).await;
-    if let Some(job) = pool.forget(waiter) {
-        job.fail(Error::Timeout { phase: TimeoutPhase::Total, after });
-    }
+    let deadline = pool.config.total_timeout.map(after);
+    let job = Job::new(outgoing, sender, deadline, pool.config.body_window);
+    Ok(State::Accepted { reply, waiter: pool.checkout(job)? })
 }
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        if let State::Accepted { reply, waiter: Some(waiter), .. } = &mut self.state {
-            // First, so that a connection that takes the job right now sees that nobody waits.
+        if let State::Accepted { reply, waiter } = &mut self.state {
+            // First, so that a connection that takes the request right now sees it.
             reply.close();
-            if let Some(job) = self.pool.forget(*waiter) {
-                io_model!(cancel, request = job.number, why = "in the queue");
+            if self.pool.cancel(*waiter).is_some() {
+                io_model!(cancel, request = waiter.number(), why = "in the queue");
             }
         }
     }

@@ -71,10 +71,7 @@ async fn tcp(origin: &Origin, config: &Config) -> Result<TcpStream, Error> {
         stream.set_nodelay(config.tcp_nodelay)?;
         Ok(stream)
     };
-    race(addresses, open).await.map_err(|attempts| Error::Connect {
-        origin: origin.to_string().into(),
-        attempts: attempts.into(),
-    })
+    race(addresses, open).await.map_err(|attempts| Error::connect(origin, attempts))
 }
 
 /// The first stream to one of the addresses, or what each of them answered, in their order.

@@ -18,7 +18,7 @@ use client_core::{
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
-use crate::sync::oneshot;
+use crate::{runtime::AbortOnDropHandle, sync::oneshot};
 
 /// What a caller waits for.
 pub(crate) type Reply = Result<Response<Body>, Error>;
@@ -26,11 +26,13 @@ pub(crate) type Reply = Result<Response<Body>, Error>;
 /// One accepted request. It lives in a box: it is handed on a dozen times on its way, and moving
 /// all of it each time costs more than the allocation.
 pub(crate) struct Job {
-    /// Its number in the client, and its ticket in the queue.
+    /// Its number as a waiter.
     pub(crate) number: u64,
     pub(crate) outgoing: Outgoing,
     /// When the whole call is over, if there is a limit.
     pub(crate) deadline: Option<Instant>,
+    /// The task that ends its wait for a connection at the deadline.
+    pub(crate) expiry: Option<AbortOnDropHandle<()>>,
     /// Which connection it is on, and how it got there.
     pub(crate) exchange: Exchange,
     /// How many bytes of its body may wait for the caller.
@@ -58,20 +60,12 @@ impl Job {
         window: usize,
     ) -> Box<Self> {
         let (exchange, answer) = (Exchange::default(), Answer::Awaited(reply));
-        Box::new(Job { number: 0, outgoing, deadline, exchange, window, answer })
+        Box::new(Job { number: 0, outgoing, deadline, expiry: None, exchange, window, answer })
     }
 
     /// Whether the caller gave up before anything was delivered.
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(&self.answer, Answer::Awaited(reply) if reply.is_closed())
-    }
-
-    /// Ready when the caller has given up before anything was delivered.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.answer {
-            Answer::Awaited(reply) => reply.poll_closed(cx),
-            _ => Poll::Pending,
-        }
     }
 
     /// Whether another piece of the response may be read: `Pending` while the caller's window is

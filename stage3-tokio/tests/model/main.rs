@@ -136,15 +136,19 @@ fn an_idle_connection_that_dies_and_a_request_meet_once() {
 }
 
 #[test]
-fn a_chain_that_fails_meets_a_caller_that_gives_up() {
-    explore(|| {
-        let client = client_of_one(&World::new(&[Outcome::Fails]));
-        let [first, second] = [(); 2].map(|()| begin(&client));
-        drop(first);
-        // Whoever the first chain was for by then, this one was never promised it.
-        assert_eq!(second.answer(), (1, 1));
-        end(&client);
-    });
+fn an_attempt_meets_a_caller_that_gives_up() {
+    for outcome in [Outcome::Connects, Outcome::Fails, Outcome::Hangs] {
+        explore(move || {
+            let client = client_of_one(&World::new(&[outcome]));
+            let [first, second] = [(); 2].map(|()| begin(&client));
+            drop(first);
+            // The attempt ends for the second waiter, which gets one of its own and not its error.
+            let (connection, attempts) = second.answer();
+            let connected = matches!(outcome, Outcome::Connects);
+            assert!(attempts == 1 && (connection == 1 || connected && connection == 2));
+            end(&client);
+        });
+    }
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn a_request_meets_the_end_of_its_client() {
 }
 
 #[test]
-fn a_chain_ends_with_the_last_caller_of_a_closed_client() {
+fn an_attempt_ends_with_the_last_caller_of_a_closed_client() {
     explore(|| {
         let client = client_of_one(&World::new(&[Outcome::Hangs]));
         let call = begin(&client);

@@ -8,24 +8,17 @@ use loom::{
     },
 };
 
-thread_local! {
-    /// Whether loom explores: the tests of the pool's policy, which come along with it, run without.
-    static EXPLORING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
 /// Steps on one thing that threads share: loom tries them in every order.
 #[derive(Clone)]
-pub(crate) struct Steps(Option<Arc<AtomicUsize>>);
+pub(crate) struct Steps(Arc<AtomicUsize>);
 
 impl Steps {
     pub(crate) fn new() -> Self {
-        Steps(EXPLORING.get().then(Default::default))
+        Steps(Arc::default())
     }
 
     pub(crate) fn step(&self) {
-        if let Some(steps) = &self.0 {
-            steps.fetch_add(1, Ordering::SeqCst);
-        }
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -42,9 +35,7 @@ pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
     // A task that waits for a limit makes a timer, though none is ever polled here.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
-    EXPLORING.set(true);
     let mut builder = Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(model);
-    EXPLORING.set(false);
 }

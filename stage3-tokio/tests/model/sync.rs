@@ -6,7 +6,8 @@ use std::{
 };
 
 pub(crate) use loom::sync::{Mutex, MutexGuard};
-use tokio_util::task::task_tracker::{TaskTrackerToken, TrackedFuture};
+pub(crate) use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio_util::task::task_tracker::TrackedFuture;
 
 use super::steps::Steps;
 
@@ -26,9 +27,9 @@ impl Notify {
         self.inner.notified()
     }
 
-    pub(crate) fn notify_waiters(&self) {
+    pub(crate) fn notify_one(&self) {
         self.steps.step();
-        self.inner.notify_waiters();
+        self.inner.notify_one();
     }
 }
 
@@ -109,11 +110,6 @@ pub(crate) mod oneshot {
         pub(crate) fn close(&mut self) {
             self.steps.step();
             self.inner.close();
-        }
-
-        /// For the tests of the pool's policy.
-        pub(crate) fn try_recv(&mut self) -> Result<T, inner::error::TryRecvError> {
-            self.inner.try_recv()
         }
     }
 
