@@ -17,7 +17,7 @@ use crate::{
     call,
     connection::{Connection, End, Next, Turn},
     framing::Readiness,
-    shared::{Call, Job, Place},
+    shared::{Call, PendingRequest, Place},
     slab::Slab,
     timer::Armed,
     transport::Transport,
@@ -35,7 +35,7 @@ fn the_corpus_is_replayed() {
 }
 
 /// Of the one request at a time.
-const TICKET: u64 = 1;
+const NUMBER: u64 = 1;
 
 struct Driver {
     connection: Option<Connection<Io>>,
@@ -59,16 +59,16 @@ impl Driver {
         }
         match next {
             Next::Wait | Next::Again => {}
-            Next::Retry(job, reason) => {
+            Next::Retry(pending, reason) => {
                 self.close(Fate::Retry(reason));
-                drop(job);
+                drop(pending);
             }
-            Next::End(End { fate, last_word }) => {
+            Next::End(End { fate, completion }) => {
                 match fate {
                     Ok(()) => self.fate = Fate::Idle,
                     Err(reason) => self.close(Fate::Closed(reason)),
                 }
-                last_word.tell();
+                completion.tell();
             }
         }
     }
@@ -82,7 +82,7 @@ impl Driver {
 impl Subject for Driver {
     fn new(config: Config, pipe: Pipe, waker: Waker) -> Self {
         let now = Instant::now();
-        let connection = Some(Connection::new(Io(pipe), 1, &config, now));
+        let connection = Some(Connection::new(Io(pipe), 1, Readiness::default(), &config, now));
         let (call, buffer, fate) = (None, vec![0; 16 * 1024], Fate::Idle);
         Driver { connection, call, config, waker, buffer, now, fate }
     }
@@ -90,13 +90,13 @@ impl Subject for Driver {
     fn start(&mut self, request: Outgoing) {
         let (call, reply) = call::channel();
         let deadline = self.config.total_timeout.map(|total| self.now + total);
-        let (ticket, attempts, timer) = (TICKET, 1, Armed::default());
+        let (attempts, timer) = (1, Armed::default());
         // Any key will do: it says that the loop has the request.
-        reply.place(Place::Connection(Slab::new().insert(()), ticket));
-        let job = Job { request, reply, ticket, deadline, attempts, timer };
+        reply.place(Place::Connection(Slab::new().insert(()), NUMBER));
+        let pending = PendingRequest { request, reply, deadline, attempts, timer };
         self.call = Some(call);
         self.fate = Fate::Busy;
-        self.act(|connection, turn| connection.start(job, turn));
+        self.act(|connection, turn| connection.start(NUMBER, pending, turn));
     }
 
     fn ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
@@ -124,7 +124,7 @@ impl Subject for Driver {
     fn cancel(&mut self) {
         // An answer that is here already is dropped with the call.
         if self.call.take().and_then(|mut call| call.cancel()).is_some() {
-            self.act(|connection, turn| connection.cancel(TICKET, turn));
+            self.act(|connection, turn| connection.cancel(NUMBER, turn));
         }
     }
 

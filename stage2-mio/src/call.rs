@@ -87,6 +87,14 @@ impl<A, P> Reply<A, P> {
         }
     }
 
+    /// Whether the caller has given up.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self.0.as_deref().map(Shared::lock).as_deref() {
+            Some(State::Waiting { .. }) => false,
+            Some(State::Answered(_) | State::Over) | None => true,
+        }
+    }
+
     /// Answers, and wakes the caller.
     pub(crate) fn answer(mut self, answer: A) {
         self.end(Some(answer));

@@ -25,7 +25,7 @@ use crate::{
     call,
     event_loop::EventLoop,
     parts::Parts,
-    shared::{Answer, Call, EndGuard, Job, Message, Shared},
+    shared::{Answer, Call, EndGuard, Message, PendingRequest, Shared},
     timer::{Armed, after},
 };
 
@@ -210,9 +210,9 @@ impl ResponseFuture {
         self.shared.security.check(&request.origin)?;
         let deadline = self.config.total_timeout.map(|total| after(Instant::now(), total));
         let (call, reply) = call::channel();
-        let job =
-            Job { request, reply, ticket: 0, deadline, attempts: 1, timer: Armed::default() };
-        self.shared.inbox.push(Message::Request(job)).map_err(|_| Error::ShutDown)?;
+        let timer = Armed::default();
+        let pending = PendingRequest { request, reply, deadline, attempts: 1, timer };
+        self.shared.inbox.push(Message::Request(pending)).map_err(|_| Error::ShutDown)?;
         Ok(call)
     }
 }

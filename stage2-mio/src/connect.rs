@@ -1,4 +1,4 @@
-//! The chain that makes a connection: name, addresses, race, TCP, TLS.
+//! Makes a connection: name, addresses, race, TCP, TLS.
 //!
 //! ```text
 //!   Resolve ──▶ Race, of TCP ──▶ Handshake, of TLS if it is https ──▶ a connection
@@ -10,7 +10,7 @@
 //! - a name that is an address already asks no resolver;
 //! - addresses are raced (RFC 8305): the next one is tried when the last one has had
 //!   [`ATTEMPT_DELAY`] for itself, or has failed;
-//! - one deadline spans the whole chain;
+//! - one deadline spans all of it;
 //! - the race ends with TCP. The socket that wins keeps its token, and the losers are closed before
 //!   its first byte;
 //! - a socket that shakes hands is asked to go on at whatever event: what it waits for is its own
@@ -28,7 +28,7 @@ use std::{
 
 use client_core::{
     ATTEMPT_DELAY, AttemptError, Error, Name, Origin, Resolve, Resolving, Scheme, TimeoutPhase,
-    interleave, io_model,
+    interleave, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
 
@@ -37,29 +37,26 @@ use crate::{
     event_loop::{EventLoop, Owner, Pooled},
     framing::Readiness,
     parts::{Dial, guard},
-    pool::Ticket,
     slab::Key,
     timer::after,
     transport::{Stream, Transport},
 };
 
 /// A connection that is being made.
-pub(crate) struct Chain {
-    /// In the pool.
-    pub(crate) origin: Key,
-    /// The waiter for which it is made.
-    pub(crate) ticket: Ticket,
+pub(crate) struct Connecting {
+    /// Its slot in the pool.
+    slot: SlotId,
     /// The sockets that race, or the one that shakes hands.
-    pub(crate) attempts: Vec<Key>,
+    attempts: Vec<Key>,
     target: Origin,
     /// When it has to be made.
     until: Instant,
     link: Link,
-    /// Wakes the chain when the resolver can go on.
+    /// Woken when the resolver can go on.
     waker: Waker,
 }
 
-/// How far a chain has come.
+/// How far it has come.
 enum Link {
     Resolve(Resolving),
     Race(Race),
@@ -68,7 +65,8 @@ enum Link {
 
 /// A socket that is on its way to serve.
 pub(crate) struct Attempt {
-    chain: Key,
+    /// The key of its [`Connecting`].
+    connecting: Key,
     stream: Stream,
     step: Step,
     /// What the loop was told about it. What of this the handshake has used up is not known.
@@ -85,17 +83,17 @@ enum Step {
     Tls,
 }
 
-/// What a chain needs next.
+/// What [`Connecting`] needs next.
 enum Next {
     /// An event, a wake or its deadline.
     Wait,
-    /// A connection to this address, to be reported by [`Chain::failed`] if it fails.
+    /// A connection to this address, to be reported by [`Connecting::failed`] if it fails.
     Try(SocketAddr),
     /// Nothing any more.
     Lost(Error),
 }
 
-impl Chain {
+impl Connecting {
     /// The next step, as far as it can be made now. `limit` is the time for all of them.
     fn next(&mut self, now: Instant, limit: Duration) -> Next {
         if self.until <= now {
@@ -117,10 +115,7 @@ impl Chain {
         let Link::Race(race) = &mut self.link else { return Next::Wait };
         match race.next(now) {
             Some(address) => Next::Try(address),
-            None if race.is_lost() => Next::Lost(Error::Connect {
-                origin: self.target.to_string().into(),
-                attempts: race.failures().into(),
-            }),
+            None if race.is_lost() => Next::Lost(Error::connect(&self.target, race.failures())),
             None => Next::Wait,
         }
     }
@@ -132,7 +127,7 @@ impl Chain {
         }
     }
 
-    /// When [`Chain::next`] is to be called again in any case.
+    /// When [`Connecting::next`] is to be called again in any case.
     pub(crate) fn deadline(&self) -> Instant {
         match &self.link {
             Link::Race(race) => race.due().map_or(self.until, |due| due.min(self.until)),
@@ -171,13 +166,12 @@ fn poll(lookup: &mut Resolving, cx: &mut Context<'_>) -> Poll<io::Result<Vec<IpA
     })
 }
 
-// ===== impl EventLoop: one chain, from a name to a connection =====
+// ===== impl EventLoop: from a name to a connection =====
 
 impl EventLoop {
-    /// Begins to make a connection for this waiter.
-    pub(crate) fn connect(&mut self, origin: Key, ticket: Ticket) {
-        let Some(target) = self.pool.origin_of(origin).cloned() else { return };
-        let key = self.insert(Owner::Chain(Chain {
+    /// Begins to make a connection for this slot.
+    pub(crate) fn connect(&mut self, slot: SlotId, target: Origin) {
+        let key = self.insert(Owner::Connecting(Connecting {
             link: match self.dial {
                 Some(_) => Link::Handshake,
                 None => Link::first(&target, &*self.resolver, self.now),
@@ -185,22 +179,22 @@ impl EventLoop {
             waker: self.shared.waker(self.entries.vacant_key()),
             until: after(self.now, self.config.connect_timeout),
             attempts: Vec::new(),
-            origin,
-            ticket,
+            slot,
             target,
         }));
+        self.slots.set(slot, key);
         match self.dial.clone() {
             Some(dial) => self.dial(key, &*dial),
             None => self.go_on(key),
         }
     }
 
-    /// Goes as far as the chain can go now.
+    /// Goes as far as it can now.
     pub(crate) fn go_on(&mut self, key: Key) {
         loop {
             let (now, limit) = (self.now, self.config.connect_timeout);
-            let Some(chain) = self.chain(key) else { return };
-            match chain.next(now, limit) {
+            let Some(connecting) = self.connecting(key) else { return };
+            match connecting.next(now, limit) {
                 Next::Wait => return self.arm(key),
                 Next::Try(address) => self.attempt(key, address),
                 Next::Lost(error) => return self.lost(key, error),
@@ -215,15 +209,15 @@ impl EventLoop {
             .and_then(|stream| self.open(key, Stream::Tcp(stream), Step::Tcp(address)));
         if let Err(error) = begun {
             let now = self.now;
-            if let Some(chain) = self.chain(key) {
-                chain.failed(address, error, now);
+            if let Some(connecting) = self.connecting(key) {
+                connecting.failed(address, error, now);
             }
         }
     }
 
     /// Lets the user's part open a stream.
     fn dial(&mut self, key: Key, dial: &dyn Dial) {
-        let Some(target) = self.chain(key).map(|chain| chain.target.clone()) else { return };
+        let Some(target) = self.target(key) else { return };
         io_model!(connect, why = "dial");
         let begun = guard(|| dial.dial(&target))
             .flatten()
@@ -237,12 +231,12 @@ impl EventLoop {
         }
     }
 
-    fn open(&mut self, chain: Key, mut stream: Stream, step: Step) -> io::Result<Key> {
+    fn open(&mut self, connecting: Key, mut stream: Stream, step: Step) -> io::Result<Key> {
         self.watch(self.entries.vacant_key(), &mut stream)?;
         let told = Readiness::default();
-        let key = self.insert(Owner::Attempt(Attempt { chain, stream, step, told }));
-        if let Some(chain) = self.chain(chain) {
-            chain.attempts.push(key);
+        let key = self.insert(Owner::Attempt(Attempt { connecting, stream, step, told }));
+        if let Some(connecting) = self.connecting(connecting) {
+            connecting.attempts.push(key);
         }
         Ok(key)
     }
@@ -254,36 +248,36 @@ impl EventLoop {
         else {
             return;
         };
-        let (chain, step) = (attempt.chain, attempt.step);
+        let (connecting, step) = (attempt.connecting, attempt.step);
         match (attempt.stream.handshake(), step) {
-            (Ok(()), Step::Tcp(_)) => self.won(key, chain),
-            (Ok(()), Step::Dial) => self.secure(key, chain),
-            (Ok(()), Step::Tls) => self.connected(key, chain),
+            (Ok(()), Step::Tcp(_)) => self.won(key, connecting),
+            (Ok(()), Step::Dial) => self.secure(key, connecting),
+            (Ok(()), Step::Tls) => self.connected(key, connecting),
             (Err(error), _) => match (error.kind(), step) {
                 (io::ErrorKind::WouldBlock, _) => {}
                 (io::ErrorKind::Interrupted, _) => self.shake_hands(key),
-                (_, Step::Tcp(address)) => self.lost_race(key, chain, address, error),
-                (_, Step::Dial | Step::Tls) => self.lost(chain, step.error(error)),
+                (_, Step::Tcp(address)) => self.lost_race(key, connecting, address, error),
+                (_, Step::Dial | Step::Tls) => self.lost(connecting, step.error(error)),
             },
         }
     }
 
     /// A socket could not be connected. Others may be.
-    fn lost_race(&mut self, key: Key, chain: Key, address: SocketAddr, error: io::Error) {
+    fn lost_race(&mut self, loser: Key, key: Key, address: SocketAddr, error: io::Error) {
         let now = self.now;
-        self.close_attempt(key);
-        if let Some(chain) = self.chain(chain) {
-            chain.attempts.retain(|attempt| *attempt != key);
-            chain.failed(address, error, now);
+        self.close_attempt(loser);
+        if let Some(connecting) = self.connecting(key) {
+            connecting.attempts.retain(|attempt| *attempt != loser);
+            connecting.failed(address, error, now);
         }
-        self.go_on(chain);
+        self.go_on(key);
     }
 
     /// The race is over.
     fn won(&mut self, winner: Key, key: Key) {
-        let Some(chain) = self.chain(key) else { return };
-        chain.link = Link::Handshake;
-        for loser in mem::replace(&mut chain.attempts, vec![winner]) {
+        let Some(connecting) = self.connecting(key) else { return };
+        connecting.link = Link::Handshake;
+        for loser in mem::replace(&mut connecting.attempts, vec![winner]) {
             if loser != winner {
                 self.close_attempt(loser);
             }
@@ -299,10 +293,10 @@ impl EventLoop {
     }
 
     /// Puts TLS over a stream that is open, if its origin is to have it.
-    fn secure(&mut self, key: Key, chain: Key) {
-        let Some(target) = self.chain(chain).map(|chain| chain.target.clone()) else { return };
+    fn secure(&mut self, key: Key, connecting: Key) {
+        let Some(target) = self.target(connecting) else { return };
         if target.scheme() == Scheme::Http {
-            return self.connected(key, chain);
+            return self.connected(key, connecting);
         }
         io_model!(tls, why = "handshake");
         let security = &self.shared.security;
@@ -315,69 +309,55 @@ impl EventLoop {
         });
         match secured {
             Ok(()) => self.shake_hands(key),
-            Err(error) => self.lost(chain, Step::Tls.error(error)),
+            Err(error) => self.lost(connecting, Step::Tls.error(error)),
         }
     }
 
-    /// A socket can serve. It becomes a connection under the key that it has, and serves the
-    /// waiter for which it was made.
-    fn connected(&mut self, key: Key, chain: Key) {
-        let Some(Owner::Chain(chain)) = self.remove(chain) else { return };
-        let number = self.next_number;
-        self.next_number += 1;
-        let mut told = Readiness::default();
+    /// A socket can serve. It becomes a connection under the key that it has.
+    fn connected(&mut self, key: Key, connecting: Key) {
+        let Some(Owner::Connecting(Connecting { slot, .. })) = self.remove(connecting) else {
+            return;
+        };
+        let number = self.pool.connected(slot);
         let waker = self.shared.waker(key);
-        let (config, now, origin) = (&self.config, self.now, chain.origin);
+        let (config, now) = (&self.config, self.now);
         let Ok(()) = self.entries.replace(key, |entry| {
-            entry.change(|attempt| {
-                told = attempt.told;
-                let connection = Connection::new(attempt.stream, number, config, now);
-                let pooled = Pooled { connection, origin, idle: None, waker };
+            entry.change(|Attempt { stream, told, .. }| {
+                let connection = Connection::new(stream, number, told, config, now);
+                let pooled = Pooled { slot, connection, waker };
                 Ok::<_, Infallible>(Owner::Connection(Box::new(pooled)))
             })
         });
-        let job = self.pool.connected(origin, chain.ticket);
-        self.serve(key, job);
-        // What was there to read already makes no further edge.
-        self.drive(key, |connection, turn| connection.ready(told, turn));
+        self.slots.set(slot, key);
     }
 
-    /// There is no connection to be had: the one waiter for which it was made is told.
+    /// There is no connection to be had: the waiter that it was for is told, unless descriptors
+    /// ran out and the pool lets the attempt begin again.
     fn lost(&mut self, key: Key, error: Error) {
-        if let Some((origin, ticket)) = self.end_chain(key) {
-            let job = self.pool.failed(origin, ticket);
-            if let Some(job) = job {
-                self.refuse(job, error);
-            }
+        let Some(slot) = self.end_connecting(key) else { return };
+        if error.is_out_of_descriptors() && self.pool.out_of_descriptors(slot) {
+            return;
+        }
+        if let Some(pending) = self.pool.connect_failed(slot) {
+            self.refuse(pending, error);
         }
     }
 
-    /// While the client closes: nobody will use what these chains make.
-    pub(crate) fn abort_surplus(&mut self) {
-        let keys: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|(key, entry)| match &entry.owner {
-                Owner::Chain(chain) if !self.pool.is_expecting(chain.origin, chain.ticket) => {
-                    Some(key)
-                }
-                _ => None,
-            })
-            .collect();
-        for key in keys {
-            if let Some((origin, ticket)) = self.end_chain(key) {
-                self.pool.failed(origin, ticket);
-            }
+    /// Gives up, however far it has come.
+    pub(crate) fn abandon(&mut self, slot: SlotId) {
+        let Some(key) = self.slots.get(slot) else { return };
+        if self.end_connecting(key).is_some() {
+            self.pool.connect_failed(slot);
         }
     }
 
-    /// Takes a chain out of the loop, with its sockets.
-    fn end_chain(&mut self, key: Key) -> Option<(Key, Ticket)> {
-        let Owner::Chain(chain) = self.remove(key)? else { return None };
-        for attempt in chain.attempts {
+    /// Takes it out of the loop, with its sockets.
+    fn end_connecting(&mut self, key: Key) -> Option<SlotId> {
+        let Owner::Connecting(connecting) = self.remove(key)? else { return None };
+        for attempt in connecting.attempts {
             self.close_attempt(attempt);
         }
-        Some((chain.origin, chain.ticket))
+        Some(connecting.slot)
     }
 
     fn close_attempt(&mut self, key: Key) {
@@ -386,16 +366,20 @@ impl EventLoop {
         }
     }
 
-    fn chain(&mut self, key: Key) -> Option<&mut Chain> {
+    fn connecting(&mut self, key: Key) -> Option<&mut Connecting> {
         match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
-            Some(Owner::Chain(chain)) => Some(chain),
+            Some(Owner::Connecting(connecting)) => Some(connecting),
             _ => None,
         }
+    }
+
+    fn target(&mut self, key: Key) -> Option<Origin> {
+        self.connecting(key).map(|connecting| connecting.target.clone())
     }
 }
 
 impl Step {
-    /// What a chain is lost with when this step fails. A race has a list of failures instead.
+    /// The error when this step fails. A race has a list of failures instead.
     fn error(self, error: io::Error) -> Error {
         match self {
             Step::Tls => Error::handshake(error),

@@ -11,7 +11,7 @@
 //! Its rules:
 //! - it is told what its socket is ready for, and what time it is. It reaches no loop, no clock
 //!   and no pool, so that a test can be all of them;
-//! - it says what comes next ([`Next`]), and hands over what is to be told last ([`LastWord`])
+//! - it says what comes next ([`Next`]), and hands over what is to be told last ([`Completion`])
 //!   instead of telling it. So the pool has the connection, or knows that it is closed, before the
 //!   caller sees the end;
 //! - reading and writing go on independently: a response may come before the request is written;
@@ -36,8 +36,7 @@ use http::{HeaderMap, Response};
 
 use crate::{
     framing::{Framing, Input, Readiness},
-    pool::Ticket,
-    shared::{Job, Reply},
+    shared::{PendingRequest, Reply},
     timer::{Armed, after},
     transport::Transport,
 };
@@ -64,7 +63,7 @@ pub(crate) enum Next {
     /// More, when the others have had their turn.
     Again,
     /// The connection was stale: the request is to be sent again, on a fresh one.
-    Retry(Job, CloseReason),
+    Retry(PendingRequest, CloseReason),
     /// Something is over.
     End(End),
 }
@@ -74,12 +73,12 @@ pub(crate) enum Next {
 pub(crate) struct End {
     /// Whether the connection may serve again, or why it is to be closed.
     pub(crate) fate: Result<(), CloseReason>,
-    pub(crate) last_word: LastWord,
+    pub(crate) completion: Completion,
 }
 
 /// What is still to be said, after the pool knows about the end.
 #[derive(Debug)]
-pub(crate) enum LastWord {
+pub(crate) enum Completion {
     /// Nobody listens.
     Nothing,
     /// A response that is whole.
@@ -120,7 +119,8 @@ enum State {
 #[derive(Debug)]
 struct Exchange {
     request: Outgoing,
-    ticket: Ticket,
+    /// Its number in the order of arrival.
+    number: u64,
     /// What the caller will be told about the connection.
     about: About,
     /// When the whole call has to be over.
@@ -154,11 +154,19 @@ enum Outcome {
 // ===== impl Connection =====
 
 impl<T: Transport> Connection<T> {
-    /// A connection that was just made, and is nobody's yet.
-    pub(crate) fn new(transport: T, number: u64, config: &Config, now: Instant) -> Self {
+    /// A connection that was just made. `told` is what the loop was told about its socket.
+    pub(crate) fn new(
+        transport: T,
+        number: u64,
+        told: Readiness,
+        config: &Config,
+        now: Instant,
+    ) -> Self {
+        let mut framing = Framing::new(number, Limits::from(config));
+        framing.note(told);
         Connection {
             transport,
-            framing: Framing::new(number, Limits::from(config)),
+            framing,
             state: State::Idle { until: after(now, config.idle_timeout) },
             number,
             reused: false,
@@ -170,30 +178,35 @@ impl<T: Transport> Connection<T> {
         self.number
     }
 
-    /// Whether it has carried an exchange.
-    pub(crate) fn is_reused(&self) -> bool {
-        self.reused
-    }
-
     pub(crate) fn transport(&mut self) -> &mut T {
         &mut self.transport
     }
 
-    /// Begins an exchange: writes what the socket takes.
-    pub(crate) fn start(&mut self, job: Job, turn: &mut Turn<'_>) -> Next {
+    /// Says goodbye, and closes the socket.
+    pub(crate) fn close(mut self) {
+        self.transport.close();
+    }
+
+    /// Begins the exchange of this request, which has this number: writes what the socket takes.
+    pub(crate) fn start(
+        &mut self,
+        number: u64,
+        pending: PendingRequest,
+        turn: &mut Turn<'_>,
+    ) -> Next {
         let about = About {
             connection: self.number,
             reused: mem::replace(&mut self.reused, true),
-            attempts: job.attempts,
+            attempts: pending.attempts,
         };
-        self.framing.begin(&job.request.method, Limits::from(turn.config));
+        self.framing.begin(&pending.request.method, Limits::from(turn.config));
         self.state = State::Busy(Exchange {
-            request: job.request,
-            ticket: job.ticket,
+            request: pending.request,
+            number,
             about,
-            deadline: job.deadline,
+            deadline: pending.deadline,
             write_error: None,
-            phase: Phase::Head { reply: job.reply, until: None },
+            phase: Phase::Head { reply: pending.reply, until: None },
         });
         self.advance(turn)
     }
@@ -235,10 +248,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The caller of this request gave up.
-    pub(crate) fn cancel(&mut self, ticket: Ticket, turn: &mut Turn<'_>) -> Next {
+    /// The caller of the request with this number gave up.
+    pub(crate) fn cancel(&mut self, number: u64, turn: &mut Turn<'_>) -> Next {
         match &self.state {
-            State::Busy(exchange) if exchange.ticket == ticket => {
+            State::Busy(exchange) if exchange.number == number => {
                 self.end(Outcome::Cancelled, turn)
             }
             _ => Next::Wait,
@@ -270,7 +283,7 @@ impl<T: Transport> Connection<T> {
         match outcome {
             Outcome::Whole(trailers) => Next::End(End {
                 fate: self.keep(&exchange.request, turn),
-                last_word: exchange.finish(trailers),
+                completion: exchange.finish(trailers),
             }),
             Outcome::Failed(error, reason) => exchange.fail(error, reason, &self.framing),
             Outcome::ReaderGone => Next::close(CloseReason::BodyDropped),
@@ -426,7 +439,7 @@ impl Exchange {
                 Ok(Some(Event::Head(head))) => self.arrive(head),
                 Ok(Some(Event::Data(piece))) => self.pass(piece, turn),
                 Ok(Some(Event::End(trailers))) => {
-                    io_model!(frame, request = self.ticket, why = "end");
+                    io_model!(frame, request = self.number, why = "end");
                     if trailers.is_some() {
                         self.open(turn);
                     }
@@ -449,14 +462,14 @@ impl Exchange {
     }
 
     fn arrive(&mut self, head: Head) {
-        io_model!(frame, request = self.ticket, why = "head");
+        io_model!(frame, request = self.number, why = "head");
         if let Phase::Head { reply, .. } = mem::replace(&mut self.phase, Phase::Between) {
             self.phase = Phase::Arrived { reply, head, first: Bytes::new() };
         }
     }
 
     fn pass(&mut self, piece: Bytes, turn: &Turn<'_>) {
-        io_model!(frame, request = self.ticket, bytes = piece.len(), why = "data");
+        io_model!(frame, request = self.number, bytes = piece.len(), why = "data");
         if let Phase::Arrived { first, .. } = &mut self.phase
             && first.is_empty()
         {
@@ -484,7 +497,7 @@ impl Exchange {
         };
         let (mut sender, body) = body::channel(turn.config.body_window, expected, self.about);
         sender.push(first);
-        io_model!(wake, request = self.ticket, why = "head");
+        io_model!(wake, request = self.number, why = "head");
         reply.answer(Ok(response(head, body)));
         let until = Some(after(turn.now, turn.config.body_idle_timeout));
         self.phase = Phase::Body { sender, until };
@@ -524,14 +537,14 @@ impl Exchange {
     }
 
     /// What is left to say after a response that is whole.
-    fn finish(self, trailers: Option<HeaderMap>) -> LastWord {
-        io_model!(wake, request = self.ticket, why = "end");
+    fn finish(self, trailers: Option<HeaderMap>) -> Completion {
+        io_model!(wake, request = self.number, why = "end");
         match self.phase {
             Phase::Arrived { reply, head, first } if trailers.is_none() => {
-                LastWord::Respond(reply, response(head, Body::whole(first, self.about)))
+                Completion::Respond(reply, response(head, Body::whole(first, self.about)))
             }
-            Phase::Body { sender, .. } => LastWord::Finish(sender, trailers),
-            _ => LastWord::Nothing,
+            Phase::Body { sender, .. } => Completion::Finish(sender, trailers),
+            _ => Completion::Nothing,
         }
     }
 
@@ -544,43 +557,42 @@ impl Exchange {
             retried: self.about.attempts > 1,
         };
         let stale = matches!(reason, CloseReason::PeerClosed | CloseReason::Reset);
-        let last_word = match self.phase {
+        let completion = match self.phase {
             Phase::Head { reply, .. } if stale && may_retry(&self.request.method, attempt) => {
-                return Next::Retry(
-                    Job {
-                        request: self.request,
-                        reply,
-                        ticket: self.ticket,
-                        deadline: self.deadline,
-                        attempts: self.about.attempts + 1,
-                        timer: Armed::default(),
-                    },
-                    reason,
-                );
+                let connection = self.about.connection;
+                io_model!(retry, request = self.number, connection, why = reason.as_str());
+                let pending = PendingRequest {
+                    request: self.request,
+                    reply,
+                    deadline: self.deadline,
+                    attempts: self.about.attempts + 1,
+                    timer: Armed::default(),
+                };
+                return Next::Retry(pending, reason);
             }
-            Phase::Head { reply, .. } => LastWord::Refuse(reply, error),
-            Phase::Body { sender, .. } => LastWord::Break(sender, error),
-            Phase::Arrived { .. } | Phase::Between => LastWord::Nothing,
+            Phase::Head { reply, .. } => Completion::Refuse(reply, error),
+            Phase::Body { sender, .. } => Completion::Break(sender, error),
+            Phase::Arrived { .. } | Phase::Between => Completion::Nothing,
         };
-        Next::End(End { fate: Err(reason), last_word })
+        Next::End(End { fate: Err(reason), completion })
     }
 }
 
 impl Next {
     fn close(reason: CloseReason) -> Self {
-        Next::End(End { fate: Err(reason), last_word: LastWord::Nothing })
+        Next::End(End { fate: Err(reason), completion: Completion::Nothing })
     }
 }
 
-impl LastWord {
+impl Completion {
     /// Tells those who wait for it.
     pub(crate) fn tell(self) {
         match self {
-            LastWord::Nothing => {}
-            LastWord::Respond(reply, response) => reply.answer(Ok(response)),
-            LastWord::Refuse(reply, error) => reply.answer(Err(error)),
-            LastWord::Finish(sender, trailers) => sender.finish(trailers),
-            LastWord::Break(sender, error) => sender.fail(error),
+            Completion::Nothing => {}
+            Completion::Respond(reply, response) => reply.answer(Ok(response)),
+            Completion::Refuse(reply, error) => reply.answer(Err(error)),
+            Completion::Finish(sender, trailers) => sender.finish(trailers),
+            Completion::Break(sender, error) => sender.fail(error),
         }
     }
 }

@@ -7,22 +7,25 @@
 //!   the messages to it, and with its deadline. A key that finds nothing is stale, and ignored;
 //! - sockets before messages: a connection that died while it was idle is known to be dead before
 //!   a new request asks for one;
-//! - after each of them the pool is asked what its waiters need ([`EventLoop::settle`]);
+//! - after each of them the loop carries out what the pool decided ([`EventLoop::settle`]);
 //! - time is read once a turn.
 
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
-use client_core::{Config, Resolve, io_model};
+use client_core::{
+    Config, Resolve, io_model,
+    pool::{Limits, Pool, SlotId},
+};
 use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
-    connect::{Attempt, Chain},
-    connection::Connection,
+    connect::{Attempt, Connecting},
+    connection::{Completion, Connection},
     framing::Readiness,
     parts::{Dial, Parts},
-    pool::{IdleSince, Pool, Ticket},
+    pool::Slots,
     resolver::SystemResolver,
-    shared::{Job, Message, Shared},
+    shared::{Message, PendingRequest, Shared},
     slab::{Key, Slab},
     timer::{Armed, Deadline, Timers},
     tls::Security,
@@ -46,10 +49,14 @@ pub(crate) struct EventLoop {
     pub(crate) resolver: Arc<dyn Resolve>,
     /// The user's, if there is one: it needs no names and addresses.
     pub(crate) dial: Option<Arc<dyn Dial>>,
-    /// All that has a key: sockets, and chains that make them.
+    /// All that has a key: sockets, and attempts to connect.
     pub(crate) entries: Slab<Entry>,
-    /// Who gets which connection.
-    pub(crate) pool: Pool<Job>,
+    /// Decides which request gets which connection.
+    pub(crate) pool: Pool<PendingRequest>,
+    /// What holds the pool's slots.
+    pub(crate) slots: Slots,
+    /// What is to be told once the pool's actions are carried out.
+    pub(crate) completions: Vec<Completion>,
     /// The deadlines of all that has a key, and of waiters.
     pub(crate) timers: Timers,
     /// Connections that had more to read than their share of a turn.
@@ -58,12 +65,6 @@ pub(crate) struct EventLoop {
     pub(crate) buffer: Box<[u8]>,
     /// One reading of the clock serves a turn.
     pub(crate) now: Instant,
-    /// The ticket of the next request.
-    pub(crate) next_ticket: Ticket,
-    /// The number of the next connection.
-    pub(crate) next_number: u64,
-    /// No more requests are accepted.
-    pub(crate) closing: bool,
 }
 
 /// What one turn has to serve; kept from turn to turn, so that it is not made anew.
@@ -82,19 +83,17 @@ pub(crate) struct Entry {
 /// Who is behind a key.
 pub(crate) enum Owner {
     /// Its wakes come from a resolver.
-    Chain(Chain),
+    Connecting(Connecting),
     /// A socket that is not connected yet, or not secured.
     Attempt(Attempt),
-    /// A socket that serves requests.
+    /// A connection of the pool.
     Connection(Box<Pooled>),
 }
 
 /// A connection, and how the pool knows it.
 pub(crate) struct Pooled {
+    pub(crate) slot: SlotId,
     pub(crate) connection: Connection<Stream>,
-    pub(crate) origin: Key,
-    /// Set while it is idle.
-    pub(crate) idle: Option<IdleSince>,
     /// Wakes the connection when its body's reader does something.
     pub(crate) waker: Waker,
 }
@@ -114,14 +113,13 @@ impl EventLoop {
             resolver: config.resolver.clone().unwrap_or_else(system),
             dial: parts.dial,
             entries: Slab::new(),
-            pool: Pool::new(&config),
+            pool: Pool::new(Limits::from(&*config)),
+            slots: Slots::default(),
+            completions: Vec::new(),
             timers: Timers::default(),
             again: Vec::new(),
             buffer: vec![0; READ_BUFFER].into(),
             now: Instant::now(),
-            next_ticket: 1,
-            next_number: 1,
-            closing: false,
             config,
         })
     }
@@ -172,11 +170,6 @@ impl EventLoop {
             self.expire(deadline);
             self.settle();
         }
-        if self.closing && self.pool.has_surplus() {
-            self.abort_surplus();
-            self.settle();
-        }
-        self.publish();
         Ok(())
     }
 
@@ -198,10 +191,7 @@ impl EventLoop {
 
     /// Whether nothing is left to do, and nothing can come any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.closing
-            && self.entries.is_empty()
-            && !self.pool.has_waiters()
-            && self.shared.inbox.end_if_empty()
+        self.pool.is_over() && self.shared.inbox.end_if_empty()
     }
 
     pub(crate) fn publish(&self) {
@@ -224,7 +214,7 @@ impl EventLoop {
                 attempt.told.add(told);
                 self.shake_hands(key);
             }
-            Some(Owner::Chain(_)) | None => {}
+            Some(Owner::Connecting(_)) | None => {}
         }
     }
 
@@ -233,7 +223,7 @@ impl EventLoop {
             Message::Request(job) => self.accept(job),
             Message::Cancel(place) => self.cancel(place),
             Message::Wake(key) => self.wake(key),
-            Message::Close => self.close(),
+            Message::Close => self.pool.close(),
         }
     }
 
@@ -244,23 +234,23 @@ impl EventLoop {
                     connection.ready(Readiness::default(), turn)
                 });
             }
-            Some(Owner::Chain(_)) => self.go_on(key),
+            Some(Owner::Connecting(_)) => self.go_on(key),
             Some(Owner::Attempt(_)) | None => {}
         }
     }
 
     fn expire(&mut self, deadline: Deadline) {
         match deadline {
-            Deadline::Waiter(origin, ticket) => {
-                io_model!(timer, request = ticket);
-                self.expire_waiter(origin, ticket);
+            Deadline::Waiter(waiter) => {
+                io_model!(timer, request = waiter.number());
+                self.expire_waiter(waiter);
             }
             Deadline::Owner(key) => {
                 let Some(entry) = self.entries.get_mut(key) else { return };
                 entry.timer.fired();
                 match &entry.owner {
-                    Owner::Chain(chain) => {
-                        io_model!(timer, request = chain.ticket, why = "connecting");
+                    Owner::Connecting(_) => {
+                        io_model!(timer, why = "connecting");
                         self.go_on(key);
                     }
                     Owner::Connection(pooled) => {
@@ -277,7 +267,7 @@ impl EventLoop {
     pub(crate) fn arm(&mut self, key: Key) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let deadline = match &entry.owner {
-            Owner::Chain(chain) => Some(chain.deadline()),
+            Owner::Connecting(connecting) => Some(connecting.deadline()),
             Owner::Connection(pooled) => pooled.connection.deadline(),
             Owner::Attempt(_) => None,
         };

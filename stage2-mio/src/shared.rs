@@ -10,13 +10,12 @@ use std::{
     time::Instant,
 };
 
-use client_core::{Body, Error, Outgoing, PoolStats, io_model};
+use client_core::{Body, Error, Outgoing, PoolStats, io_model, pool::WaiterId};
 use http::Response;
 
 use crate::{
     call,
     inbox::{Alarm, Inbox},
-    pool::Ticket,
     slab::Key,
     timer::Armed,
     tls::Security,
@@ -29,13 +28,11 @@ pub(crate) type Call = call::Call<Answer, Place>;
 /// The loop's end of it.
 pub(crate) type Reply = call::Reply<Answer, Place>;
 
-/// A request on its way: everything that moves with it from the caller to its connection.
+/// A request with its way back to the caller.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct PendingRequest {
     pub(crate) request: Outgoing,
     pub(crate) reply: Reply,
-    /// Its place in the order of arrival, which a retry keeps.
-    pub(crate) ticket: Ticket,
     /// When the whole call has to be over.
     pub(crate) deadline: Option<Instant>,
     /// How often it is sent, this time included.
@@ -44,20 +41,19 @@ pub(crate) struct Job {
     pub(crate) timer: Armed,
 }
 
-/// Where the loop keeps a request, so that its caller can have it taken away. The ticket tells it
-/// from the next one at the same place.
+/// Where the loop keeps a request, so that its caller can cancel it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Among the waiters of this origin.
-    Pool(Key, Ticket),
-    /// On this connection.
-    Connection(Key, Ticket),
+    /// In the pool, as this waiter.
+    Pool(WaiterId),
+    /// On this connection, where its number tells it from the next request.
+    Connection(Key, u64),
 }
 
 /// What is said to the loop.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Request(Job),
+    Request(PendingRequest),
     /// The caller of a request gave up.
     Cancel(Place),
     /// Whatever this key stands for can go on: a resolver has its answer, a body has room, or

@@ -12,9 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client_core::io_model;
+use client_core::{io_model, pool::WaiterId};
 
-use crate::{pool::Ticket, slab::Key};
+use crate::slab::Key;
 
 /// The time `wait` after `now`. One beyond what the clock can say is as good as never.
 pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
@@ -25,10 +25,10 @@ pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
 /// Which deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
-    /// That of a connection, or of a chain that makes one.
+    /// That of a connection, or of an attempt to make one.
     Owner(Key),
-    /// That of a request that waits in the pool, for a connection to this origin.
-    Waiter(Key, Ticket),
+    /// That of a request that waits in the pool.
+    Waiter(WaiterId),
 }
 
 /// The entry that an owner has in the queue; it keeps it beside its other state.

@@ -203,7 +203,8 @@ fn a_caller_that_gives_up_meets_the_loop_at_one_place_or_the_other() {
             (queued, began, reply)
         });
         let told = call.cancel();
-        let (queued, began, _reply) = event_loop.join().unwrap();
+        let (queued, began, reply) = event_loop.join().unwrap();
+        assert!(reply.is_gone());
         // The loop went on without knowing exactly as far as the caller can tell it to undo.
         assert_eq!(
             told,

@@ -149,7 +149,8 @@ struct Fixture {
 impl Fixture {
     fn new(config: Config) -> Self {
         let now = Instant::now();
-        let connection = Connection::new(Script::default(), 1, &config, now);
+        let connection =
+            Connection::new(Script::default(), 1, Readiness::default(), &config, now);
         Fixture { connection, config, now, wakes: Arc::default(), buffer: vec![0; 1024] }
     }
 
@@ -164,15 +165,14 @@ impl Fixture {
 
     fn start(&mut self, request: Request<Full<Bytes>>) -> Call {
         let (call, reply) = call::channel();
-        let job = Job {
+        let pending = PendingRequest {
             request: Outgoing::new(request).unwrap(),
             reply,
-            ticket: 7,
             deadline: self.config.total_timeout.map(|total| self.now + total),
             attempts: 1,
             timer: Armed::default(),
         };
-        assert!(matches!(self.drive(|c, turn| c.start(job, turn)), Next::Wait));
+        assert!(matches!(self.drive(|c, turn| c.start(7, pending, turn)), Next::Wait));
         call
     }
 
@@ -199,7 +199,7 @@ impl Fixture {
 /// Tells the last word, and says what became of the connection.
 fn fate(next: Next) -> Result<(), CloseReason> {
     let Next::End(end) = next else { panic!("expected an end, found {next:?}") };
-    end.last_word.tell();
+    end.completion.tell();
     end.fate
 }
 
@@ -304,8 +304,10 @@ fn a_stale_connection_gives_its_request_back() {
         let _first = f.get();
         assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
         let mut call = f.get();
-        let Next::Retry(job, _) = f.hear(HUNG_UP, [said]) else { panic!("expected a retry") };
-        assert_eq!((job.ticket, job.attempts), (7, 2));
+        let Next::Retry(pending, _) = f.hear(HUNG_UP, [said]) else {
+            panic!("expected a retry")
+        };
+        assert_eq!(pending.attempts, 2);
         assert!(answer(&mut call).is_none());
     }
 }
