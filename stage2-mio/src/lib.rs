@@ -6,11 +6,12 @@
 //! 1. [`Client::request`] (`client`): checked and put into the `inbox`, with the loop's end of a
 //!    `call`, the oneshot channel on which its caller waits;
 //! 2. `event_loop`: the loop wakes and takes the message;
-//! 3. `serving`: asks the `pool` for a connection. There is an idle one, or the request waits, and
-//!    a chain is begun to make one;
+//! 3. `pool`: asks [`client_core::pool`] for a connection. One is idle, or the request waits and
+//!    the loop begins to connect;
 //! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`), TLS (`tls`);
-//! 5. `connection`: writes the request, reads the response (`framing`);
-//! 6. `serving` again: the connection becomes idle, or gets the next request; then the call is
+//! 5. `serving`: drives the `connection`, which writes the request and reads the response
+//!    (`framing`);
+//! 6. `pool` again: the connection becomes idle, or gets the next request; then the call is
 //!    answered.
 //!
 //! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
