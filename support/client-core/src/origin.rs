@@ -97,9 +97,11 @@ impl Origin {
 
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
+        let (host, others) = (self.host(), other.host());
         self.scheme == other.scheme
             && self.port == other.port
-            && self.host().eq_ignore_ascii_case(other.host())
+            // Mostly the same bytes, which compare much faster.
+            && (host == others || host.eq_ignore_ascii_case(others))
     }
 }
 

@@ -168,7 +168,7 @@ impl World {
             }
             Event::OutOfDescriptors(slot) => {
                 if pool.out_of_descriptors(slot) {
-                    if self.pool.slots[slot.index].tried_again {
+                    if self.pool.slots[slot.index].begun_again {
                         return Err("an attempt was begun a third time".into());
                     }
                     world.slots.get_mut(&slot).unwrap().phase = Phase::Paused;
@@ -264,7 +264,7 @@ impl World {
         let states = |id: usize| pool.slots.iter().filter(move |(_, s)| s.origin == id);
         let mut demanding = 0;
         let idle_anywhere = pool.slots.iter().any(|(_, s)| matches!(s.state, State::Idle(_)));
-        for (id, origin) in &pool.origins {
+        for (id, origin) in pool.origins.iter() {
             let own = states(id).count();
             ensure(own <= pool.limits.per_origin, "an origin's limit is exceeded")?;
             let promised = |s: &Slot| match s.state {
@@ -313,12 +313,16 @@ impl World {
                     origin.given_up.is_empty() || room,
                     "a waiter beside an orphaned attempt",
                 )?;
-                ensure(origin.outrun.is_empty(), "a waiter beside an attempt to take over")?;
+                ensure(origin.overtaken.is_empty(), "a waiter beside an attempt to take over")?;
                 ensure(origin.spare.is_empty(), "a waiter beside a spare slot")?;
             }
-            let first = origin.queued.first().filter(|_| room);
-            let blocked = first.map(|w| (origin.slots - leaving, w.number, id));
-            ensure(origin.blocked == blocked, "a blocked origin")?;
+            let first = pool.first_queued(id).filter(|_| room);
+            let blocked = first.map(|w| Rank {
+                held: origin.slots - leaving,
+                oldest: w.number,
+                origin: id,
+            });
+            ensure(origin.rank == blocked, "a blocked origin")?;
             ensure(blocked.is_none_or(|b| pool.blocked.contains(&b)), "blocked origins")?;
             let demand = origin.slots - leaving > idle || queued > 0;
             ensure(origin.demanding == demand, "a demanding origin")?;
@@ -326,16 +330,19 @@ impl World {
             ensure(own + incoming + queued > 0, "an origin with nothing")?;
         }
         ensure(pool.demanding == demanding, "demanding origins")?;
-        let blocked = pool.origins.iter().filter(|(_, o)| o.blocked.is_some()).count();
+        let blocked = pool.origins.iter().filter(|(_, o)| o.rank.is_some()).count();
         ensure(pool.blocked.len() == blocked, "blocked origins in all")?;
-        let recent = pool.origins.iter().filter(|(_, o)| !o.idle.is_empty()).count();
-        ensure(pool.least_recent.len() == recent, "least recently used")?;
+        let idle = pool.origins.iter().map(|(_, o)| o.idle.len()).sum::<usize>();
+        ensure(pool.idle.len() == idle, "idle connections")?;
         let queued = pool.origins.iter().map(|(_, o)| o.queued.len()).sum::<usize>();
         ensure(pool.queued == queued, "queued waiters in all")?;
         ensure(queued <= pool.limits.waiting || !pool.waiters.is_empty(), "too many queued")?;
         let spare = pool.origins.iter().flat_map(|(_, o)| &o.spare).count();
-        let orphans =
-            pool.origins.iter().flat_map(|(_, o)| o.given_up.iter().chain(&o.outrun)).count();
+        let orphans = pool
+            .origins
+            .iter()
+            .flat_map(|(_, o)| o.given_up.iter().chain(&o.overtaken))
+            .count();
         ensure(pool.spare.len() == spare, "spare slots")?;
         ensure(pool.orphans.len() == orphans, "orphaned attempts")?;
         let stats = pool.stats();
@@ -355,7 +362,7 @@ impl World {
                 Phase::Busy(..) => (false, true),
             };
             let agrees = match slot.state {
-                State::Orphaned => attempt && pool.orphans.contains(id) && !pool.closing,
+                State::Orphaned(_) => attempt && pool.orphans.contains(id) && !pool.closing,
                 State::Connecting(waiter) => {
                     around.phase == Phase::Attempt
                         && pool.waiters[waiter.index].state == Waiting::Expecting(*id)
@@ -367,6 +374,7 @@ impl World {
                             s.resumes == Some(*id) && matches!(s.state, State::Closing { .. })
                         })
                 }
+                State::Free(_) | State::Gone => false,
                 State::InUse(_) => busy,
                 State::Idle(_) => !attempt && !busy && !pool.closing,
                 State::Reserved(waiter, _) => {
@@ -459,12 +467,10 @@ impl World {
         for (id, around) in &self.slots {
             let slot = &pool.slots[id.index];
             let (code, one, two) = match slot.state {
-                State::Orphaned => {
-                    let origin = &pool.origins[slot.origin];
-                    (0, 0, u8::from(origin.outrun.contains(id)))
-                }
+                State::Orphaned(why) => (0, 0, u8::from(why == Orphan::Overtaken)),
                 State::Connecting(waiter) => (1, rank(Some(waiter)), 0),
                 State::Paused(waiter) => (7, rank(Some(waiter)), 0),
+                State::Free(_) | State::Gone => unreachable!(),
                 State::InUse(_) => match around.phase {
                     // How old the request is matters only if it is sent again.
                     Phase::Busy(waiter, reused, again) => (2, u8::from(reused), {
@@ -485,8 +491,9 @@ impl World {
             };
             let flags = u8::from(around.serve)
                 | u8::from(slot.used) << 1
-                | u8::from(slot.tried_again && code < 2) << 2;
-            let resumes = slot.resumes.filter(|id| pool.is_paused(*id));
+                | u8::from(slot.begun_again && code < 2) << 2;
+            let resumes =
+                slot.resumes.filter(|id| matches!(pool.state(*id), Some(State::Paused(_))));
             let resumes = resumes.and_then(|id| self.slots.keys().position(|s| *s == id));
             let resumes = resumes.map_or(255, |at| at as u8);
             slots.push([order[usize::from(around.origin)], code, one, two, flags, resumes]);
@@ -688,7 +695,8 @@ fn json(bounds: &Bounds) -> String {
             let slot = &world.pool.slots[id.index];
             let rank = |w: WaiterId| world.waiters.keys().position(|x| *x == w).unwrap_or(99);
             let state = match slot.state {
-                State::Orphaned => "orphaned".into(),
+                State::Free(_) | State::Gone => unreachable!(),
+                State::Orphaned(_) => "orphaned".into(),
                 State::Connecting(w) => format!("connecting {}", rank(w)),
                 State::Paused(w) => format!("paused {}", rank(w)),
                 State::InUse(_) => "in use".into(),

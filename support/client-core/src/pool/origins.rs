@@ -1,0 +1,122 @@
+//! What the pool keeps of each origin, and how it finds one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::{Index, IndexMut},
+};
+
+use slab::Slab;
+
+use super::{SlotId, decisions::Rank, list::List, slots::Orphan};
+use crate::Origin;
+
+/// An origin, while it has slots or waiters.
+#[derive(Clone, Debug)]
+pub(super) struct PerOrigin {
+    pub(super) name: Origin,
+    /// What its limit counts: its own slots, and those of other origins that are promised to its
+    /// waiters.
+    pub(super) slots: usize,
+    /// Its closing slots that are not promised to a waiter of its own.
+    pub(super) leaving: usize,
+    /// Idle connections, the most recently used one last.
+    pub(super) idle: List<0>,
+    /// Waiters without a slot.
+    pub(super) queued: List<0>,
+    /// Waiters that have a slot, and that any other connection may serve.
+    pub(super) expecting: List<0>,
+    /// Its closing slots that are promised to no waiter.
+    pub(super) spare: BTreeSet<SlotId>,
+    /// Its attempts without a waiter, by the reason.
+    pub(super) given_up: BTreeSet<SlotId>,
+    pub(super) overtaken: BTreeSet<SlotId>,
+    /// Its place among the blocked origins.
+    pub(super) rank: Option<Rank>,
+    /// It counts as an origin with demand.
+    pub(super) demanding: bool,
+}
+
+impl PerOrigin {
+    fn new(name: Origin) -> Self {
+        PerOrigin {
+            name,
+            slots: 0,
+            leaving: 0,
+            idle: List::default(),
+            queued: List::default(),
+            expecting: List::default(),
+            spare: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            overtaken: BTreeSet::new(),
+            rank: None,
+            demanding: false,
+        }
+    }
+
+    /// Slots that it has, or will have.
+    pub(super) fn held(&self) -> usize {
+        self.slots - self.leaving
+    }
+
+    pub(super) fn orphans(&mut self, why: Orphan) -> &mut BTreeSet<SlotId> {
+        match why {
+            Orphan::GivenUp => &mut self.given_up,
+            Orphan::Overtaken => &mut self.overtaken,
+        }
+    }
+}
+
+/// The origins of a pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    slab: Slab<PerOrigin>,
+    by_name: HashMap<Origin, usize>,
+    /// The origin that was asked for last. Most programs ask for the same one many times, and
+    /// comparing is cheaper than hashing.
+    last: usize,
+}
+
+impl Origins {
+    /// The index of an origin, which is added if it is not there.
+    pub(super) fn find_or_add(&mut self, name: &Origin) -> usize {
+        if self.slab.get(self.last).is_none_or(|origin| origin.name != *name) {
+            self.last = match self.by_name.get(name) {
+                Some(id) => *id,
+                None => {
+                    let id = self.slab.insert(PerOrigin::new(name.clone()));
+                    self.by_name.insert(name.clone(), id);
+                    id
+                }
+            };
+        }
+        self.last
+    }
+
+    pub(super) fn get(&self, id: usize) -> Option<&PerOrigin> {
+        self.slab.get(id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &PerOrigin)> {
+        self.slab.iter()
+    }
+
+    pub(super) fn remove(&mut self, id: usize) {
+        let origin = self.slab.remove(id);
+        self.by_name.remove(&origin.name);
+    }
+}
+
+impl Index<usize> for Origins {
+    type Output = PerOrigin;
+
+    fn index(&self, id: usize) -> &PerOrigin {
+        &self.slab[id]
+    }
+}
+
+impl IndexMut<usize> for Origins {
+    fn index_mut(&mut self, id: usize) -> &mut PerOrigin {
+        &mut self.slab[id]
+    }
+}
