@@ -18,7 +18,7 @@ use std::{io, mem, sync::Arc, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 use client_core::{
-    Attempt, Body, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase,
+    Attempt, Body, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase, Upload,
     body::{self, Sender},
     decode::{BodyLength, Event, Head, KeepAlive},
     io_model, may_retry,
@@ -170,7 +170,12 @@ impl<T: Transport> Connection<T> {
         self.served += 1;
         self.running = Some(Running {
             call: job.call().clone(),
-            exchange: Exchange { connection: self.number, reused, attempts: job.sent + 1 },
+            exchange: Exchange {
+                connection: self.number,
+                reused,
+                attempts: job.sent + 1,
+                upload: Upload::Pending,
+            },
             decoder: Decoder::new(&job.call().outgoing.method, (&*self.config).into()),
             written: 0,
             sent: false,
@@ -270,7 +275,7 @@ impl<T: Transport> Connection<T> {
         }
         let outgoing = &running.call.outgoing;
         match self.framing.write(&mut self.io, outgoing, &mut running.written) {
-            Ok(sent) => running.sent = sent,
+            Ok(sent) => running.note_sent(sent),
             Err(error) => running.write_error = Some(error),
         }
         if running.sent && !running.decoder.has_head() {
@@ -473,6 +478,17 @@ impl<T: Transport> Connection<T> {
 // ===== impl Running =====
 
 impl Running {
+    /// Whether the request is out now, for the caller to see.
+    fn note_sent(&mut self, sent: bool) {
+        self.sent = sent;
+        if sent {
+            self.exchange.upload = Upload::Whole;
+            if let Caller::Reading(sender) = &mut self.caller {
+                sender.request_sent();
+            }
+        }
+    }
+
     /// Whether there is room for a piece of the body. Before the head there always is: heads have
     /// a limit of their own.
     fn room(&mut self, waker: &Waker) -> Room {

@@ -28,6 +28,7 @@ use std::{
 use bytes::Bytes;
 use client_core::{
     Attempt, Body, CloseReason, Config, Error, Exchange as About, Outgoing, TimeoutPhase,
+    Upload,
     body::{self, Gone, Sender},
     decode::{BodyLength, Event, Head, Limits},
     io_model, may_retry,
@@ -198,6 +199,7 @@ impl<T: Transport> Connection<T> {
             connection: self.number,
             reused: mem::replace(&mut self.reused, true),
             attempts: pending.attempts,
+            upload: Upload::Pending,
         };
         self.framing.begin(&pending.request.method, Limits::from(turn.config));
         self.state = State::Busy(Exchange {
@@ -365,11 +367,15 @@ impl Exchange {
             self.write_error = Some(error);
             framing.note(Readiness { readable: true, writable: true, hung_up: true });
         }
-        if framing.is_sent()
-            && !before
-            && let Phase::Head { until, .. } = &mut self.phase
-        {
-            *until = Some(after(turn.now, turn.config.head_timeout));
+        if framing.is_sent() && !before {
+            self.about.upload = Upload::Whole;
+            match &mut self.phase {
+                Phase::Head { until, .. } => {
+                    *until = Some(after(turn.now, turn.config.head_timeout));
+                }
+                Phase::Body { sender, .. } => sender.request_sent(),
+                Phase::Arrived { .. } | Phase::Between => {}
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use client_core::{
-    Attempt, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase,
+    Attempt, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase, Upload,
     body::Gone,
     decode::{Event, Limits},
     io_model, may_retry,
@@ -178,6 +178,7 @@ impl<T: Transport> Connection<T> {
             connection: self.number,
             reused: self.is_used(),
             attempts: job.exchange.attempts + 1,
+            upload: Upload::Pending,
         };
         // What is said of this connection from here on concerns what comes after this exchange.
         let stale = self.may_be_stale();
@@ -216,8 +217,11 @@ impl<T: Transport> Connection<T> {
             let write = self.framing.poll_write(cx, &job.outgoing, &mut progress.written);
             if let Poll::Ready(result) = write {
                 progress.sent = true;
-                // A server that refuses the rest may have said why: go on reading.
-                progress.refused = result.err();
+                match result {
+                    Ok(()) => job.sent(),
+                    // A server that refuses the rest may have said why: go on reading.
+                    Err(error) => progress.refused = Some(error),
+                }
                 progress.restart(TimeoutPhase::Head, &self.config);
             }
         }

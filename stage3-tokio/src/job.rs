@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use client_core::{
-    Body, Error, Exchange, Outgoing,
+    Body, Error, Exchange, Outgoing, Upload,
     body::{self, Gone, Sender},
     decode::{BodyLength, Head},
 };
@@ -82,6 +82,14 @@ impl Job {
                 Poll::Pending => Poll::Ready(Ok(())),
             },
             Answer::Held { .. } | Answer::Moved => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The request was sent whole.
+    pub(crate) fn sent(&mut self) {
+        self.exchange.upload = Upload::Whole;
+        if let Answer::Streaming(sender) = &mut self.answer {
+            sender.request_sent();
         }
     }
 

@@ -79,7 +79,8 @@ impl<T: Transport> Connection<T> {
         let reused = self.is_used();
         let attempts = job.exchange.attempts + 1;
         self.exchanges += 1;
-        job.exchange = Exchange { connection: self.number, reused, attempts };
+        let connection = self.number;
+        job.exchange = Exchange { connection, reused, attempts, ..Exchange::default() };
         if let Some(reason) = self.ended_meanwhile() {
             return End::failed(reason, reused && attempts == 1);
         }

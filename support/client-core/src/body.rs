@@ -6,6 +6,8 @@
 //!   window, and is woken once, when half of the window is free again: a wake for each piece would
 //!   cost more than the pieces;
 //! - what was received before an error is read before the error;
+//! - the end is told when it is known whether the request was sent whole, and not before: at its
+//!   end a body has the answer ([`Exchange::upload`]);
 //! - a reader that goes wakes the sender, a sender that goes ends the reader. Nobody waits for
 //!   someone who is no longer there.
 
@@ -22,18 +24,38 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::{
-    Error, Exchange,
+    Error, Exchange, Upload,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 /// The body of a response: an [`http_body::Body`] whose pieces come as the socket brings them.
 ///
-/// Dropping it before its end closes its connection, unless what has been received already is all
-/// of it.
+/// A server may answer before it has read the whole request, and the client then goes on sending.
+/// The pieces of the body come meanwhile; its end comes when sending is over, one way or the
+/// other. So at the end [`Exchange::upload`] says for certain whether the request was sent whole. A
+/// reader that collects the pieces keeps the body to ask it:
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use client_core::{Body, Exchange, Upload};
+/// # use http_body_util::BodyExt;
+/// # let exchange = Exchange { upload: Upload::Whole, ..Exchange::default() };
+/// # let mut body = Body::whole(Bytes::from("stored"), exchange);
+/// # futures::executor::block_on(async {
+/// let collected = (&mut body).collect().await?;
+/// assert_eq!(collected.to_bytes(), "stored");
+/// assert_eq!(body.exchange().upload, Upload::Whole);
+/// # Ok::<(), client_core::Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// Dropping it before its end closes its connection, unless the request is out and what has been
+/// received already is all of the body.
 ///
 /// # Cancel safety
 ///
-/// A frame that was waited for and not taken stays; nothing is lost by dropping the wait.
+/// A frame that was waited for and not taken stays; nothing is lost by dropping the wait. Sending
+/// goes on though nobody polls.
 #[derive(Default)]
 pub struct Body {
     inner: Inner,
@@ -67,6 +89,7 @@ struct State {
     queued: usize,
     /// Bytes that are still to come into `pieces`, if the head announced them.
     expected: Option<u64>,
+    upload: Upload,
     /// How the body ended, once it has; taken by the reader after the last piece.
     end: Option<Result<Option<HeaderMap>, Error>>,
     /// The sender has nothing more to say, though the reader may not have seen it yet.
@@ -81,12 +104,13 @@ struct State {
 }
 
 /// A body that streams, and the side that feeds it. `window` is in bytes; `expected` is the length
-/// that the head announced.
+/// that the head announced. `exchange.upload` is what is known now: see [`Sender::request_sent`].
 pub fn channel(window: usize, expected: Option<u64>, exchange: Exchange) -> (Sender, Body) {
     let shared = Arc::new(Shared(Mutex::new(State {
         pieces: VecDeque::new(),
         queued: 0,
         expected,
+        upload: exchange.upload,
         end: None,
         ended: false,
         full: false,
@@ -102,15 +126,23 @@ pub fn channel(window: usize, expected: Option<u64>, exchange: Exchange) -> (Sen
 // ===== impl Body =====
 
 impl Body {
-    /// A body that came whole with its head.
-    pub fn whole(bytes: Bytes, exchange: Exchange) -> Self {
+    /// A body that came whole with its head, whose request is sent or will not be sent any further:
+    /// an upload that is `Pending` counts as `Cut`.
+    pub fn whole(bytes: Bytes, mut exchange: Exchange) -> Self {
         let inner = if bytes.is_empty() { Inner::Empty } else { Inner::Whole(bytes) };
+        exchange.upload = exchange.upload.ended();
         Body { inner, exchange }
     }
 
-    /// Which connection carries this body, and how its request got there.
+    /// Which connection carries this body, and how its request got there, as far as is known now.
+    /// [`Exchange::upload`] is certain once the body has told its end, in success or failure.
     pub fn exchange(&self) -> Exchange {
-        self.exchange
+        match &self.inner {
+            Inner::Streaming(shared) => {
+                Exchange { upload: shared.lock().upload, ..self.exchange }
+            }
+            Inner::Empty | Inner::Whole(_) => self.exchange,
+        }
     }
 }
 
@@ -219,12 +251,18 @@ impl Sender {
         wake_reader(state);
     }
 
-    /// The body is whole.
+    /// The request was sent whole.
+    pub fn request_sent(&mut self) {
+        self.shared.lock().upload = Upload::Whole;
+    }
+
+    /// The body is whole, and sending is over: a request that was not reported as sent counts as
+    /// cut.
     pub fn finish(self, trailers: Option<HeaderMap>) {
         self.end(Ok(trailers));
     }
 
-    /// The body will not become whole. What was pushed before is still read.
+    /// The body will not become whole, and sending is over. What was pushed before is still read.
     pub fn fail(self, error: Error) {
         self.end(Err(error));
     }
@@ -238,6 +276,7 @@ impl Sender {
         let mut state = self.shared.lock();
         if !state.ended {
             state.ended = true;
+            state.upload = state.upload.ended();
             state.end = Some(end);
             state.sender = None;
             wake_reader(state);

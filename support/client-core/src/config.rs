@@ -32,12 +32,19 @@ pub struct Config {
     pub max_waiting: usize,
     /// Name, TCP and TLS of one connection, however many addresses are tried. Default 10 s.
     pub connect_timeout: Duration,
+    /// How long sending the request may stand still: the transport takes no byte of it while some
+    /// is unsent. It begins anew with each byte that is taken. It goes on after a response that
+    /// comes early, and stands only while the caller leaves the window full of a response that is
+    /// not whole, since a server may read no further before that is read. The system takes bytes
+    /// in lots of up to a megabyte, so on a slow network a short limit can run out though bytes
+    /// arrive. Default 30 s.
+    pub write_idle_timeout: Duration,
     /// From the request's last byte written to the end of the response's head. Default 30 s.
     pub head_timeout: Duration,
     /// How long a body may stand still while there is room for it. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// The whole call, from its future's first poll to the last byte of the body received.
-    /// Default: none.
+    /// The whole call, from its future's first poll, its wait for a connection included, to the last
+    /// byte of the request sent and of the body received. Default: none.
     pub total_timeout: Option<Duration>,
     /// The longest head, and the longest trailer section, in bytes. Default 64 KiB.
     pub max_head: usize,
@@ -81,6 +88,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(90),
             max_waiting: 100_000,
             connect_timeout: Duration::from_secs(10),
+            write_idle_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             total_timeout: None,
@@ -123,6 +131,7 @@ impl Config {
         idle_timeout: Duration,
         max_waiting: usize,
         connect_timeout: Duration,
+        write_idle_timeout: Duration,
         head_timeout: Duration,
         body_idle_timeout: Duration,
         total_timeout: impl Into<Option<Duration>>,

@@ -115,11 +115,13 @@ pub struct AttemptError {
 pub enum TimeoutPhase {
     /// Name, TCP and TLS together, for one connection.
     Connect,
+    /// Between two bytes of the request that the transport takes.
+    Write,
     /// From the request's last byte written to the end of the response's head.
     Head,
     /// Between two pieces of the body, while there is room for one.
     BodyIdle,
-    /// The whole call, its time in the queue and its body included.
+    /// The whole call, its time in the queue and both bodies included.
     Total,
 }
 
@@ -253,6 +255,7 @@ impl TimeoutPhase {
     pub fn as_str(self) -> &'static str {
         match self {
             TimeoutPhase::Connect => "connect",
+            TimeoutPhase::Write => "write",
             TimeoutPhase::Head => "head",
             TimeoutPhase::BodyIdle => "body-idle",
             TimeoutPhase::Total => "total",
@@ -264,6 +267,7 @@ impl fmt::Display for TimeoutPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TimeoutPhase::Connect => "no connection (name, TCP and TLS) in time",
+            TimeoutPhase::Write => "sending the request stood still for too long",
             TimeoutPhase::Head => "no response head in time",
             TimeoutPhase::BodyIdle => "the body stood still for too long",
             TimeoutPhase::Total => "the call was not whole in time",

@@ -45,7 +45,7 @@ pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
 pub use policy::{Attempt, entitlement, may_retry};
 pub use resolve::{Name, Resolve, Resolving};
-pub use stats::{CloseReason, Exchange, PoolStats};
+pub use stats::{CloseReason, Exchange, PoolStats, Upload};
 pub use tls::{Identity, Roots, Tls};
 
 /// The crates that the macros of this one name, wherever they are expanded.

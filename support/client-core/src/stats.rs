@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::decode;
+
 /// Why a connection was closed. A connection has one reason: the first that came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -25,7 +27,7 @@ pub enum CloseReason {
     Timeout,
     /// The caller dropped the response's future.
     Cancelled,
-    /// The caller dropped the body before its end.
+    /// The caller dropped the body before its end, or before its request was sent whole.
     BodyDropped,
     /// Its place was needed for another origin.
     Evicted,
@@ -145,4 +147,73 @@ pub struct Exchange {
     pub reused: bool,
     /// How often the request was sent: 1, or 2 after a stale connection.
     pub attempts: u32,
+    /// Whether the request was sent whole. Known for certain at the body's end.
+    pub upload: Upload,
+}
+
+/// What became of sending a request.
+///
+/// A server may answer before it has read the request. The client then goes on sending while the
+/// server reads (RFC 9112 section 9.5). It ceases when
+///
+/// - the response is whole and says that the connection ends: `Connection: close`, HTTP/1.0 without
+///   `keep-alive`, or a body that only the end of the connection ends;
+/// - the server ends or resets the connection;
+/// - [`Config::write_idle_timeout`](crate::Config::write_idle_timeout) or
+///   [`Config::total_timeout`](crate::Config::total_timeout) runs out;
+/// - the caller drops the response.
+///
+/// The response is delivered in the first three cases too, if it is whole. A server that answers
+/// with success to half a request may have stored half of it, so the caller can ask:
+/// [`Body::exchange`](crate::Body::exchange).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Upload {
+    /// The client is still sending, or about to.
+    #[default]
+    Pending,
+    /// The connection took all of the request.
+    Whole,
+    /// The client ceased before the end. The server cannot have received the whole request.
+    Cut,
+}
+
+impl Upload {
+    /// What a whole response means for its request. `Pending` says that sending goes on.
+    ///
+    /// `sent`: the request is out. `refused`: the transport takes no more of it. `keep_alive`:
+    /// [`Decoder::keep_alive`](crate::Decoder::keep_alive).
+    pub fn at_response_end(
+        sent: bool,
+        refused: bool,
+        keep_alive: Option<decode::KeepAlive>,
+    ) -> Self {
+        match (sent, refused, keep_alive) {
+            (true, ..) => Upload::Whole,
+            (false, false, Some(_)) => Upload::Pending,
+            (false, ..) => Upload::Cut,
+        }
+    }
+
+    /// The same once no more will be sent: what is not whole then is cut.
+    #[must_use]
+    pub fn ended(self) -> Self {
+        if self == Upload::Whole { self } else { Upload::Cut }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sending_goes_on_after_a_response_that_keeps_the_connection() {
+        let kept = Some(decode::KeepAlive::default());
+        assert_eq!(Upload::at_response_end(false, false, kept), Upload::Pending);
+        assert_eq!(Upload::at_response_end(false, false, None), Upload::Cut);
+        assert_eq!(Upload::at_response_end(false, true, kept), Upload::Cut);
+        for (refused, keep_alive) in [(false, kept), (false, None), (true, kept)] {
+            assert_eq!(Upload::at_response_end(true, refused, keep_alive), Upload::Whole);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use client_core::body::{Gone, channel};
-use client_core::{Body, Error, Exchange};
+use client_core::{Body, Error, Exchange, Upload};
 use http::HeaderMap;
 use http_body::Body as _;
 
@@ -126,4 +126,41 @@ fn a_sender_that_goes_without_a_word_ends_the_wait() {
     drop(sender);
     assert_eq!(reader.0.load(Ordering::Relaxed), 1);
     assert_eq!(next(&mut body, &waker), "shut-down");
+}
+
+#[test]
+fn a_body_knows_at_its_end_whether_the_request_was_sent() {
+    let upload = |body: &Body| body.exchange().upload;
+    let waits = || {
+        let (mut sender, mut body) = channel(8, None, Exchange::default());
+        sender.push(Bytes::from("early"));
+        assert_eq!(next(&mut body, Waker::noop()), "early");
+        assert_eq!((upload(&body), body.is_end_stream()), (Upload::Pending, false));
+        (sender, body)
+    };
+    let (mut sender, body) = waits();
+    sender.request_sent();
+    sender.finish(None);
+    assert_eq!((upload(&body), body.is_end_stream()), (Upload::Whole, true));
+    let (sender, body) = waits();
+    sender.finish(None);
+    assert_eq!((upload(&body), body.is_end_stream()), (Upload::Cut, true));
+    let (sender, body) = waits();
+    sender.fail(Error::ShutDown);
+    assert_eq!(upload(&body), Upload::Cut);
+    let (sender, body) = waits();
+    drop(sender);
+    assert_eq!(upload(&body), Upload::Cut);
+}
+
+#[test]
+fn a_body_that_is_whole_from_the_start_leaves_no_question() {
+    for (told, upload) in [
+        (Upload::Pending, Upload::Cut),
+        (Upload::Cut, Upload::Cut),
+        (Upload::Whole, Upload::Whole),
+    ] {
+        let exchange = Exchange { upload: told, ..Exchange::default() };
+        assert_eq!(Body::whole(Bytes::new(), exchange).exchange().upload, upload);
+    }
 }

@@ -14,7 +14,7 @@ mod sync {
 use std::{future::poll_fn, pin::Pin};
 
 use bytes::Bytes;
-use client_core::{Error, ErrorKind, Exchange};
+use client_core::{Error, ErrorKind, Exchange, Upload};
 use loom::{future::block_on, thread};
 
 use self::body::{Body, Gone, Sender};

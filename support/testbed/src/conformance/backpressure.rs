@@ -114,19 +114,3 @@ pub fn a_slow_server_gets_the_whole_request<C: ApiClient>() {
     server.open("go on");
     assert_eq!(&call.join().expect("a whole response").body[..], b"done");
 }
-
-/// RFC 9112 section 9.5: a client that sends watches for a response that says "stop".
-pub fn an_early_response_is_delivered_while_the_upload_goes_on<C: ApiClient>() {
-    let server = Server::start(|conn| {
-        conn.request_head()?;
-        conn.send(reply::respond(413, &[], "too much"))?;
-        // Nothing more is read until the caller has seen it.
-        conn.wait("seen")?;
-        conn.wait_closed()
-    });
-    let client = client::<C>(Config::new());
-    let got = expect(&client, send("POST", &server.url("/"), vec![b'x'; BODY]));
-    assert_eq!((got.status.as_u16(), &got.body[..]), (413, &b"too much"[..]));
-    server.open("seen");
-    server.wait_closed(1);
-}

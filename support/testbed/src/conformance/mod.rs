@@ -27,6 +27,7 @@ pub mod reuse;
 pub mod service;
 pub mod timeouts;
 pub mod trust;
+pub mod uploads;
 
 use bytes::Bytes;
 use client_core::{
@@ -216,7 +217,6 @@ macro_rules! conformance_list {
             more_idle_connections_than_the_limit_are_closed
             the_most_recently_used_connection_is_taken_first
             two_names_of_one_server_share_no_connection
-            a_response_before_the_end_of_the_request_ends_the_connection
             the_close_option_is_found_in_a_list
             a_close_right_after_a_response_fails_no_call
             an_error_status_keeps_the_connection
@@ -319,7 +319,27 @@ macro_rules! conformance_list {
             a_reader_that_stops_blocks_its_own_server_only
             a_reader_may_stop_many_times
             a_slow_server_gets_the_whole_request
-            an_early_response_is_delivered_while_the_upload_goes_on
+        }
+        $crate::conformance_group! { $client, $over, uploads:
+            an_upload_goes_on_after_an_early_response
+            an_upload_goes_on_after_an_early_response_without_a_body
+            an_upload_goes_on_after_an_early_response_with_trailers
+            an_upload_goes_on_though_nobody_polls
+            a_waiter_gets_the_connection_after_an_upload
+            close_lets_an_upload_finish
+            a_request_that_is_out_is_known_to_be_whole
+            a_response_that_closes_ends_the_upload
+            a_server_that_answers_and_closes_ends_the_upload
+            a_server_that_answers_and_resets_ends_the_upload
+            a_server_that_answers_and_stops_reading_ends_the_upload
+            the_total_limit_ends_an_upload_behind_its_response
+            a_response_that_is_dropped_ends_the_upload
+            bytes_behind_an_early_response_end_the_connection
+            a_response_that_is_cut_cuts_the_upload
+            a_server_that_stops_reading_is_a_write_timeout
+            a_server_that_only_talks_is_a_write_timeout
+            a_slow_upload_that_moves_does_not_time_out
+            a_reader_that_pauses_is_no_idle_upload
         }
         $crate::conformance_group! { $client, $over, close:
             close_closes_idle_connections
@@ -513,9 +533,9 @@ pub async fn fetch<C: ApiClient>(
     client: &C,
     request: Request<Full<Bytes>>,
 ) -> Result<Got, Error> {
-    let (head, body) = client.request(request).await?.into_parts();
+    let (head, mut body) = client.request(request).await?.into_parts();
+    let collected = (&mut body).collect().await?;
     let exchange = body.exchange();
-    let collected = body.collect().await?;
     let trailers = collected.trailers().cloned();
     Ok(Got {
         status: head.status,

@@ -375,20 +375,3 @@ pub fn two_names_of_one_server_share_no_connection<C: ApiClient>() {
     assert!(!expect(&client, get(&server.url_as("localhost", "/"))).exchange.reused);
     assert!(expect(&client, get(&server.url_as("LOCALHOST", "/"))).exchange.reused);
 }
-
-/// A connection whose response is over while the request is not is no good for another one.
-pub fn a_response_before_the_end_of_the_request_ends_the_connection<C: ApiClient>() {
-    let server = Server::start(|conn| {
-        conn.request_head()?;
-        conn.send(reply::respond(413, &[], "too much"))?;
-        conn.wait("the response was seen")?;
-        conn.wait_closed()
-    });
-    let client = client_of_one::<C>();
-    let body = vec![b'x'; 16 << 20];
-    let got = expect(&client, super::send("POST", &server.url("/"), body));
-    assert_eq!((got.status.as_u16(), &got.body[..]), (413, &b"too much"[..]));
-    server.open("the response was seen");
-    eventually("the end of the connection", || client.stats().open == 0);
-    server.wait_closed(1);
-}
