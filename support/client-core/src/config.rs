@@ -41,7 +41,8 @@ pub struct Config {
     pub write_idle_timeout: Duration,
     /// From the request's last byte written to the end of the response's head. Default 30 s.
     pub head_timeout: Duration,
-    /// How long a body may stand still while there is room for it. Default 30 s.
+    /// How long a body may stand still while there is room for it, once the request is sent. Default
+    /// 30 s.
     pub body_idle_timeout: Duration,
     /// The whole call, from its future's first poll, its wait for a connection included, to the last
     /// byte of the request sent and of the body received. Default: none.

@@ -1,0 +1,233 @@
+//! Decisions about one exchange that need no I/O: which limit of time it is under, and whether its
+//! connection may serve another one.
+
+use std::{io, time::Duration};
+
+use http::Response;
+
+use crate::{
+    Body, CloseReason, Config, Error, TimeoutPhase, Upload,
+    decode::{Head, KeepAlive},
+};
+
+/// How far an exchange has come, as far as its limits of time depend on it.
+///
+/// Besides the limit of the whole call, at most one limit runs at a time: for sending the request,
+/// then for the head of the response, then for its body. None runs while the caller leaves the
+/// window of the response full, since the server may then wait for the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the request that the transport has taken.
+    pub written: usize,
+    /// Nothing more of the request is to be sent: the transport has taken all of it, or will take
+    /// no more.
+    pub sent: bool,
+    /// Bytes that have been received.
+    pub received: u64,
+    /// The head of the response has come.
+    pub head: bool,
+    /// The caller leaves the window full of a response that is not whole.
+    pub window_full: bool,
+}
+
+impl Progress {
+    /// The limit that runs now. [`Config::limit`] has its length.
+    pub fn limit(self) -> Option<TimeoutPhase> {
+        match self {
+            Progress { window_full: true, .. } => None,
+            Progress { sent: false, .. } => Some(TimeoutPhase::Write),
+            Progress { head: false, .. } => Some(TimeoutPhase::Head),
+            _ => Some(TimeoutPhase::BodyIdle),
+        }
+    }
+
+    /// Whether the limit that runs now begins anew: it is another one than `before`, or what it
+    /// waits for has moved. The limit of the head waits for all of the head.
+    pub fn restarts(self, before: Progress) -> bool {
+        let limit = self.limit();
+        limit != before.limit()
+            || match limit {
+                Some(TimeoutPhase::Write) => self.written != before.written,
+                Some(TimeoutPhase::BodyIdle) => self.received != before.received,
+                _ => false,
+            }
+    }
+}
+
+impl Config {
+    /// The length of a limit of time. Zero for a total limit that is not set.
+    pub fn limit(&self, phase: TimeoutPhase) -> Duration {
+        match phase {
+            TimeoutPhase::Connect => self.connect_timeout,
+            TimeoutPhase::Write => self.write_idle_timeout,
+            TimeoutPhase::Head => self.head_timeout,
+            TimeoutPhase::BodyIdle => self.body_idle_timeout,
+            TimeoutPhase::Total => self.total_timeout.unwrap_or_default(),
+        }
+    }
+}
+
+impl Error {
+    /// The error of a limit of time that ran out.
+    pub fn timeout(phase: TimeoutPhase, config: &Config) -> Self {
+        Error::Timeout { phase, after: config.limit(phase) }
+    }
+}
+
+impl Head {
+    /// The response that has this head.
+    pub fn into_response(self, body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.version_mut() = self.version;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+impl CloseReason {
+    /// Why a connection is closed whose transport failed like this.
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => CloseReason::ProtocolError,
+            io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
+            _ => CloseReason::Reset,
+        }
+    }
+}
+
+/// How an exchange with a whole response has left its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// What became of the request.
+    pub upload: Upload,
+    /// Why sending the request ceased before its end, if something went wrong: the transport
+    /// failed, the peer ended the connection, a limit of time ran out.
+    pub ceased: Option<CloseReason>,
+    /// The caller asked for the end of the connection.
+    pub close: bool,
+    /// [`Decoder::keep_alive`](crate::Decoder::keep_alive).
+    pub keep_alive: Option<KeepAlive>,
+    /// Bytes came behind the response.
+    pub bytes_left: bool,
+}
+
+/// What a connection remembers of its server's words: how many more exchanges it will serve.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowance {
+    left: Option<u64>,
+}
+
+impl Allowance {
+    /// How long a connection may be idle after an exchange.
+    ///
+    /// # Errors
+    ///
+    /// Why it can serve no other exchange.
+    pub fn after(
+        &mut self,
+        exchange: Outcome,
+        config: &Config,
+    ) -> Result<Duration, CloseReason> {
+        if let Some(reason) = exchange.ceased {
+            return Err(reason);
+        }
+        let usable = exchange.upload == Upload::Whole && !exchange.close;
+        let told = exchange.keep_alive.filter(|_| usable).ok_or(CloseReason::PeerAsked)?;
+        if exchange.bytes_left {
+            return Err(CloseReason::Unsolicited);
+        }
+        // A server need not repeat how many exchanges it allows.
+        self.left = told.max.or(self.left.map(|left| left.saturating_sub(1)));
+        match self.left {
+            Some(0) => Err(CloseReason::PeerAsked),
+            _ => Ok(told.timeout.unwrap_or(Duration::MAX).min(config.idle_timeout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENDING: Progress =
+        Progress { written: 0, sent: false, received: 0, head: false, window_full: false };
+    const SENT: Progress = Progress { written: 9, sent: true, ..SENDING };
+    const BODY: Progress = Progress { received: 9, head: true, ..SENT };
+
+    #[test]
+    fn one_limit_runs_at_a_time() {
+        assert_eq!(SENDING.limit(), Some(TimeoutPhase::Write));
+        assert_eq!(Progress { head: true, ..SENDING }.limit(), Some(TimeoutPhase::Write));
+        assert_eq!(SENT.limit(), Some(TimeoutPhase::Head));
+        assert_eq!(BODY.limit(), Some(TimeoutPhase::BodyIdle));
+        for progress in [SENDING, BODY] {
+            assert_eq!(Progress { window_full: true, ..progress }.limit(), None);
+        }
+    }
+
+    #[test]
+    fn a_limit_begins_anew_with_each_byte_it_waits_for() {
+        assert!(Progress { written: 1, ..SENDING }.restarts(SENDING));
+        assert!(!Progress { received: 1, ..SENDING }.restarts(SENDING));
+        assert!(Progress { received: 10, ..BODY }.restarts(BODY));
+        assert!(!BODY.restarts(BODY));
+    }
+
+    #[test]
+    fn the_limit_of_the_head_runs_through() {
+        assert!(SENT.restarts(SENDING));
+        assert!(!Progress { received: 1, ..SENT }.restarts(SENT));
+        assert!(BODY.restarts(SENT));
+    }
+
+    #[test]
+    fn a_limit_begins_anew_when_the_window_opens() {
+        let full = Progress { window_full: true, ..BODY };
+        assert!(full.restarts(BODY) && BODY.restarts(full));
+    }
+
+    #[test]
+    fn each_limit_has_its_error() {
+        let config = Config::new().write_idle_timeout(Duration::from_secs(7));
+        let error = Error::timeout(TimeoutPhase::Write, &config);
+        let (phase, seven) = (TimeoutPhase::Write, Duration::from_secs(7));
+        assert!(
+            matches!(error, Error::Timeout { phase: p, after } if (p, after) == (phase, seven))
+        );
+    }
+
+    fn whole() -> Outcome {
+        let keep_alive = Some(KeepAlive::default());
+        let (upload, ceased) = (Upload::Whole, None);
+        Outcome { upload, ceased, close: false, keep_alive, bytes_left: false }
+    }
+
+    #[test]
+    fn a_connection_serves_on_unless_something_speaks_against_it() {
+        let after = |outcome| Allowance::default().after(outcome, &Config::new());
+        assert_eq!(after(whole()), Ok(Config::new().idle_timeout));
+        let cases = [
+            (Outcome { keep_alive: None, ..whole() }, CloseReason::PeerAsked),
+            (Outcome { close: true, ..whole() }, CloseReason::PeerAsked),
+            (Outcome { upload: Upload::Cut, ..whole() }, CloseReason::PeerAsked),
+            (Outcome { bytes_left: true, ..whole() }, CloseReason::Unsolicited),
+            (Outcome { ceased: Some(CloseReason::Timeout), ..whole() }, CloseReason::Timeout),
+        ];
+        for (outcome, reason) in cases {
+            assert_eq!(after(outcome), Err(reason), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_server_may_count_the_exchanges_and_limit_the_pause() {
+        let (mut allowance, config) = (Allowance::default(), Config::new());
+        let told =
+            |max, timeout| Outcome { keep_alive: Some(KeepAlive { max, timeout }), ..whole() };
+        let five = Duration::from_secs(5);
+        assert_eq!(allowance.after(told(Some(2), Some(five)), &config), Ok(five));
+        assert_eq!(allowance.after(told(None, None), &config), Ok(config.idle_timeout));
+        let end = allowance.after(told(None, Some(Duration::MAX)), &config);
+        assert_eq!(end, Err(CloseReason::PeerAsked));
+    }
+}
