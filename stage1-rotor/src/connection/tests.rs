@@ -428,7 +428,7 @@ fn each_limit_of_time_has_its_turn() {
 fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
     let mut scene = scene(Config::new());
     scene.start();
-    let head = b"HTTP/1.1 204 \r\nkeep-alive: timeout=2\r\n\r\n";
+    let head = b"HTTP/1.1 204 \r\nkeep-alive: timeout=3\r\n\r\n";
     assert!(freed(scene.read(head)));
     assert!(matches!(scene.connection.idle(scene.now, &mut scene.scratch), Next::Wait));
     let deadline = after(scene.now, Duration::from_secs(2));

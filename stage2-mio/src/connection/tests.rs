@@ -406,7 +406,7 @@ fn each_limit_of_time_has_its_own_error() {
 fn an_idle_connection_expires_when_the_first_of_both_sides_says_so() {
     let mut f = Fixture::new(Config::new().idle_timeout(Duration::from_secs(9)));
     let _call = f.get();
-    let said = b"HTTP/1.1 204 No Content\r\nkeep-alive: timeout=5\r\n\r\n";
+    let said = b"HTTP/1.1 204 No Content\r\nkeep-alive: timeout=6\r\n\r\n";
     assert_eq!(fate(f.hear_bytes(said)), Ok(()));
     assert_eq!(f.connection.deadline(), Some(f.now + Duration::from_secs(5)));
     assert!(matches!(f.pass(Duration::from_secs(4)), Next::Wait));

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
+    net::IpAddr,
 };
 
 use http::{Uri, uri::Authority};
@@ -22,24 +23,36 @@ pub enum Scheme {
 ///
 /// Comparison ignores the case of the host, and `http://host` equals `http://host:80`. A clone
 /// counts a reference and allocates nothing.
+///
+/// The authority is read once, in [`Origin::of`]. The `host` field, the name for the resolver, the
+/// address to connect to and the name that TLS checks are all parts of that one reading, so a
+/// caller that has checked [`Origin::host`] has checked the host that is called.
 #[derive(Clone, Debug)]
 pub struct Origin {
     scheme: Scheme,
     // As the caller wrote it, since the `host` field repeats it (RFC 9110 section 7.2).
     authority: Authority,
-    // Both are asked for several times per request, and looked for in the text only once.
+    // These are asked for several times per request, and looked for in the text only once.
     host_length: usize,
+    address: Option<IpAddr>,
     port: u16,
 }
 
 impl Origin {
     /// The origin of an absolute URL.
     ///
+    /// The host is an IPv6 address in brackets, an IPv4 address of four decimal numbers, or a name
+    /// (RFC 3986 section 3.2.2). An address is never looked up as a name.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the URL has no host, a scheme other than `http` and `https`,
     /// port 0 or no number as its port, or user information (RFC 9110 section 4.2.4: a way to
-    /// disguise the host; credentials belong into the `authorization` field).
+    /// disguise the host; credentials belong into the `authorization` field). Also if brackets hold
+    /// anything but an IPv6 address, such as one with a zone (RFC 9844: zones are no part of a URL);
+    /// if anything but a port follows the host; if a label of the host is empty; and if the host ends in
+    /// a number and is no IPv4 address: `127.1`, `0x7f.0.0.1` and `2130706433` are names to one
+    /// reader and 127.0.0.1 to another.
     pub fn of(uri: &Uri) -> Result<Self, Error> {
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
@@ -50,22 +63,23 @@ impl Origin {
             None => return Err(Error::invalid("expected a URL such as http://host/path")),
         };
         let authority = uri.authority().ok_or_else(|| Error::invalid("the URL has no host"))?;
-        let host_length = authority.host().len();
-        if host_length == 0 {
-            return Err(Error::invalid("the URL has no host"));
-        }
-        if authority.as_str().contains('@') {
+        let text = authority.as_str();
+        if text.contains('@') {
             return Err(Error::invalid("expected no user or password in the URL"));
         }
-        let port = match (authority.as_str().len() > host_length, scheme) {
-            (false, Scheme::Http) => 80,
-            (false, Scheme::Https) => 443,
-            (true, _) => authority
-                .port_u16()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| Error::invalid("expected a port from 1 to 65535"))?,
+        let (host, digits) = split(text)?;
+        let address = address(host)?;
+        let port = match digits {
+            None | Some("") => scheme.port(),
+            Some(digits) => number(digits)?,
         };
-        Ok(Origin { scheme, authority: authority.clone(), host_length, port })
+        let authority = match digits {
+            // RFC 9110 section 4.2.3: these mean the same as the usual way to write them.
+            Some("") => usual(host)?,
+            Some(digits) if digits.starts_with('0') => usual(&format!("{host}:{port}"))?,
+            _ => authority.clone(),
+        };
+        Ok(Origin { scheme, authority, host_length: host.len(), address, port })
     }
 
     /// The scheme.
@@ -77,6 +91,11 @@ impl Origin {
     pub fn host(&self) -> &str {
         let host = &self.authority.as_str()[..self.host_length];
         host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The address, if the host is one: then there is no name to look up.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// The port, or the scheme's own.
@@ -93,6 +112,91 @@ impl Origin {
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
+}
+
+impl Scheme {
+    /// The port of a URL that names none (RFC 9110 sections 4.2.1 and 4.2.2).
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// The host, with its brackets if it has any, and what stands behind the colon that follows it.
+fn split(authority: &str) -> Result<(&str, Option<&str>), Error> {
+    let end = match authority.starts_with('[') {
+        true => authority.find(']').map(|last| last + 1),
+        false => authority.find(':'),
+    };
+    let (host, rest) = authority.split_at(end.unwrap_or(authority.len()));
+    match rest.strip_prefix(':') {
+        None if !rest.is_empty() => {
+            Err(Error::invalid(format!("expected only a port after {host}, found {rest}")))
+        }
+        digits => Ok((host, digits)),
+    }
+}
+
+/// The address that a host is. `None`: it is a name.
+fn address(host: &str) -> Result<Option<IpAddr>, Error> {
+    if let Some(literal) = host.strip_prefix('[') {
+        let literal = literal.strip_suffix(']').unwrap_or(literal);
+        return match literal.parse() {
+            Ok(address) => Ok(Some(IpAddr::V6(address))),
+            Err(_) if literal.contains('%') => Err(Error::invalid(format!(
+                "expected an IPv6 address without a zone, found [{literal}]"
+            ))),
+            Err(_) => Err(Error::invalid(format!(
+                "expected an IPv6 address in the brackets, found [{literal}]"
+            ))),
+        };
+    }
+    if host.is_empty() {
+        return Err(Error::invalid("the URL has no host"));
+    }
+    if host.contains(['[', ']']) {
+        return Err(Error::invalid(format!(
+            "expected no brackets within a host, found {host}"
+        )));
+    }
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    if labels.split('.').any(str::is_empty) {
+        return Err(Error::invalid(format!(
+            "expected a host without empty labels, found {host}"
+        )));
+    }
+    if !ends_in_a_number(labels) {
+        return Ok(None);
+    }
+    match host.parse() {
+        Ok(address) => Ok(Some(IpAddr::V4(address))),
+        Err(_) => Err(Error::invalid(format!(
+            "expected an IPv4 address of four decimal numbers, found {host}"
+        ))),
+    }
+}
+
+/// Whether the last label is a number, as in no name (RFC 3696 section 2, whatwg/url#560). A system's
+/// resolver takes such a host for an address in one of the forms of RFC 3986 section 7.4.
+fn ends_in_a_number(labels: &str) -> bool {
+    match labels.rsplit('.').next().unwrap_or(labels).as_bytes() {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        digits => digits.iter().all(u8::is_ascii_digit),
+    }
+}
+
+/// A port that can be connected to. `u16::from_str` alone would allow a plus sign.
+fn number(digits: &str) -> Result<u16, Error> {
+    let port = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
+    port.flatten().filter(|port| *port != 0).ok_or_else(|| {
+        Error::invalid(format!("expected a port from 1 to 65535, found {digits}"))
+    })
+}
+
+fn usual(authority: &str) -> Result<Authority, Error> {
+    authority.parse().map_err(|error| Error::invalid(format!("expected a host: {error}")))
 }
 
 impl PartialEq for Origin {
@@ -165,9 +269,78 @@ mod tests {
             "ftp://host/",
             "http://me:secret@host/",
             "http://host:0/",
-            "http://host:/",
+            "http://host:00/",
+            "http://host:+80/",
+            "http://host:-80/",
+            "http://host:0x50/",
+            "http://host:65536/",
+            "http://host:100000000000000000000/",
+            "http://:80/",
+            "http://[::1].evil.example/",
+            "http://[::1].evil.example:80/",
+            "http://[::1]80/",
+            "http://[::1]x:80/",
+            "http://[127.0.0.1]/",
+            "http://[localhost]/",
+            "http://[]/",
+            "http://[::1%25lo]/",
+            "http://[fe80::1%25eth0]:80/",
+            "http://[v1.a:b]/",
+            "http://[1::2::3]/",
+            "http://[::127.0.0.1.1]/",
+            "http://a[::1]/",
+            "http://a[b]c/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0X7F000001/",
+            "http://0x/",
+            "http://0177.0.0.1/",
+            "http://127.0.0.01/",
+            "http://127.0.0.1./",
+            "http://127.0.0.256/",
+            "http://1.2.3.4.5/",
+            "http://name.1/",
+            "http://./",
+            "http://.a/",
+            "http://a..b/",
+            "http://a../",
         ] {
             assert!(matches!(origin(url), Err(Error::InvalidRequest(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_odd_way_to_write_the_port_is_not_repeated() {
+        for (url, port, host) in [
+            ("http://Host:/", 80, "Host"),
+            ("https://host:", 443, "host"),
+            ("http://[::1]:/", 80, "[::1]"),
+            ("http://host:00080/", 80, "host:80"),
+            ("http://host:80/", 80, "host:80"),
+            ("https://host:443/", 443, "host:443"),
+        ] {
+            let origin = origin(url).unwrap();
+            assert_eq!((origin.port(), origin.authority().as_str()), (port, host), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_name() {
+        for (url, address) in [
+            ("http://127.0.0.1/", Some("127.0.0.1")),
+            ("http://[::FFFF:127.0.0.1]:1/", Some("::ffff:127.0.0.1")),
+            ("http://[0:0::1]/", Some("::1")),
+            ("http://localhost/", None),
+            ("http://a.b./", None),
+            ("http://1a/", None),
+            ("http://0xg/", None),
+            ("http://a_b.c~d!e/", None),
+            ("http://127.0.0.1.example/", None),
+        ] {
+            let expected = address.map(|address| address.parse().unwrap());
+            let origin = origin(url).unwrap();
+            assert_eq!((origin.address(), origin.name().as_address()), (expected, expected));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A request as the bytes that go out (RFC 9112 sections 3 and 5).
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
 };
 use http_body_util::Full;
 
@@ -102,24 +104,23 @@ fn check(parts: &Parts, body: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Request line, with the target in origin form (RFC 9112 section 3.2.1), and fields.
+/// Request line and fields.
 fn encode_head(parts: &Parts, origin: &Origin, body: usize) -> Bytes {
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let slash = if target.starts_with('/') { "" } else { "/" }; // `http://host?query`
+    let target = target(&parts.uri);
     let host = (!parts.headers.contains_key(header::HOST)).then(|| origin.authority().as_str());
     let length = (body > 0 || wants_length(parts)).then(|| body.to_string());
     let fields = || parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
 
     // Exactly as much as it takes: `Bytes` keeps such a buffer without another allocation.
     let method = parts.method.as_str();
-    let line = method.len() + 1 + slash.len() + target.len() + " HTTP/1.1\r\n".len();
+    let line = method.len() + 1 + target.len() + " HTTP/1.1\r\n".len();
     let size = |name: &HeaderName, value: usize| name.as_str().len() + value + ": \r\n".len();
     let told = host.map_or(0, |host| size(&header::HOST, host.len()))
         + length.as_ref().map_or(0, |length| size(&header::CONTENT_LENGTH, length.len()));
     let given: usize = fields().map(|(name, value)| size(name, value.len())).sum();
     let mut out = Vec::with_capacity(line + told + given + 2);
 
-    for part in [method, " ", slash, target, " HTTP/1.1\r\n"] {
+    for part in [method, " ", &target, " HTTP/1.1\r\n"] {
         out.put_slice(part.as_bytes());
     }
     if let Some(host) = host {
@@ -134,6 +135,33 @@ fn encode_head(parts: &Parts, origin: &Origin, body: usize) -> Bytes {
     out.put_slice(b"\r\n");
     debug_assert_eq!(out.len(), out.capacity());
     Bytes::from(out)
+}
+
+/// The target in origin form (RFC 9112 section 3.2.1). `Uri` lets bytes through that no target may
+/// hold; they are percent-encoded, bytes beyond ASCII as the UTF-8 that they are (RFC 3987 section
+/// 3.1). All others are sent as the caller wrote them.
+fn target(uri: &Uri) -> Cow<'_, str> {
+    let written = uri.path_and_query().map_or("/", |target| target.as_str());
+    if written.starts_with('/') && written.bytes().all(may_stand_in_target) {
+        return Cow::Borrowed(written);
+    }
+    let mut target = String::with_capacity(3 * written.len() + 1);
+    if !written.starts_with('/') {
+        target.push('/'); // `http://host?query`
+    }
+    for byte in written.bytes() {
+        match may_stand_in_target(byte) {
+            true => target.push(byte.into()),
+            false => target.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Cow::Owned(target)
+}
+
+/// The bytes of a path and a query (RFC 3986 sections 3.3 and 3.4), and the percent sign of what is
+/// encoded already.
+fn may_stand_in_target(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte)
 }
 
 /// Whether an empty body is announced too: by methods that define a meaning for one (RFC 9110
@@ -197,6 +225,23 @@ mod tests {
         assert!(
             head(request("GET", "http://h?q", &[], "")).starts_with("GET /?q HTTP/1.1\r\n")
         );
+    }
+
+    #[test]
+    fn what_no_target_may_hold_is_percent_encoded() {
+        for (url, target) in [
+            (
+                "http://h/caf\u{e9}/\u{20ac}?q=\u{fc}&r=%C3%BC",
+                "/caf%C3%A9/%E2%82%AC?q=%C3%BC&r=%C3%BC",
+            ),
+            ("http://h?\u{e9}", "/?%C3%A9"),
+            ("http://h/{\"a\"}|\\^?b[]=`c`", "/%7B%22a%22%7D%7C%5C%5E?b%5B%5D=%60c%60"),
+            ("http://h/a-._~!$&'()*+,;=:@/?/?%zz", "/a-._~!$&'()*+,;=:@/?/?%zz"),
+        ] {
+            let text = head(request("GET", url, &[], ""));
+            let line = text.lines().next().unwrap();
+            assert_eq!(line, format!("GET {target} HTTP/1.1"), "{url}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The decoder: each rule by example, and by property that cutting the input changes nothing.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
-use client_core::decode::{BodyLength, Decoder, Event, Limits};
+use client_core::decode::{BodyLength, Decoder, Event, KeepAlive, Limits};
 use client_core::{Error, ErrorKind};
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
@@ -109,12 +111,46 @@ fn some_responses_have_no_body_whatever_they_say() {
     }
 }
 
+/// RFC 9112 section 6.3: its first item comes before all that looks at a field.
+#[test]
+fn the_fields_of_a_response_without_a_body_are_not_read() {
+    for fields in FRAMED_WRONG {
+        for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
+            let text = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
+            let told = decode(&method, &[text.as_bytes()], false);
+            assert_eq!(told.error, None, "{method} {status} {fields:?}");
+            assert_eq!(told.length, Some(BodyLength::Exact(0)), "{method} {status} {fields:?}");
+            assert!(told.done && told.kept && told.body.is_empty(), "{method} {status}");
+        }
+        let early = format!("HTTP/1.1 103 X\r\n{fields}\r\n");
+        let told = get(&(early + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        assert_eq!((told.status, &told.body[..]), (Some(200), &b"ok"[..]), "{fields:?}");
+    }
+}
+
+/// RFC 9112 section 6.3: its first item is about no other status, and about HEAD alone.
+#[test]
+fn with_a_body_the_same_fields_are_an_error() {
+    for fields in FRAMED_WRONG {
+        for status in [200, 201, 202, 203, 205, 206, 300, 302, 303, 305, 400, 404, 500, 599] {
+            for method in [Method::GET, Method::POST, Method::OPTIONS, Method::DELETE] {
+                let text =
+                    format!("HTTP/1.1 {status} X\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n");
+                let told = decode(&method, &[text.as_bytes()], true);
+                let kind = told.error.map(|(kind, _)| kind);
+                assert_eq!(kind, Some(ErrorKind::Protocol), "{method} {status} {fields:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn informational_responses_are_skipped_up_to_a_limit() {
     let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     let last = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(get(&(early.repeat(Limits::INFORMATIONAL) + last)).status, Some(200));
-    let flood = early.repeat(Limits::INFORMATIONAL + 1) + last;
+    let most = LIMITS.head / early.len();
+    assert_eq!(get(&(early.repeat(most) + last)).status, Some(200));
+    let flood = early.repeat(most + 1) + last;
     assert_eq!(fails_with(&flood), ErrorKind::TooLarge);
     assert_eq!(fails_with("HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"), ErrorKind::Protocol);
 }
@@ -139,7 +175,17 @@ fn the_keep_alive_field_is_read() {
     );
     while decoder.decode(&mut buffer).unwrap().is_some() {}
     let told = decoder.keep_alive().unwrap();
-    assert_eq!((told.timeout.unwrap().as_secs(), told.max), (5, Some(7)));
+    let timeout = Duration::from_secs(5) - KeepAlive::MARGIN;
+    assert_eq!(told, KeepAlive { timeout: Some(timeout), max: Some(7) });
+}
+
+#[test]
+fn a_time_that_the_margin_uses_up_is_no_time() {
+    let kept = |told: &str| get(&format!("HTTP/1.1 204 No\r\nKeep-Alive: {told}\r\n\r\n")).kept;
+    assert!(kept("timeout=2") && kept("max=1") && kept("timeout=2, max=1"));
+    for told in ["timeout=0", "timeout=1", "timeout=1, max=9", "timeout=9, timeout=1"] {
+        assert!(!kept(told), "{told}");
+    }
 }
 
 #[test]
@@ -154,6 +200,27 @@ fn equal_lengths_are_one_and_an_old_folded_line_is_a_space() {
 fn lines_may_end_with_lf_alone() {
     assert_eq!(get("HTTP/1.1 200 OK\nContent-Length: 2\n\nhi").body, b"hi");
 }
+
+/// Fields that no message with a body may have.
+const FRAMED_WRONG: [&str; 17] = [
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+    "Content-Length: x\r\nTransfer-Encoding: gzip\r\n",
+    "Content-Length: 5\r\nContent-Length: 6\r\n",
+    "Content-Length: 5, 6\r\n",
+    "Content-Length: 5, 5, x\r\n",
+    "Content-Length: \r\n",
+    "Content-Length: +5\r\n",
+    "Content-Length: five\r\n",
+    "Content-Length: \u{665}\r\n",
+    "Content-Length: 18446744073709551616\r\n",
+    "Transfer-Encoding: gzip\r\n",
+    "Transfer-Encoding: gzip, chunked\r\n",
+    "Transfer-Encoding: chunked, gzip\r\n",
+    "Transfer-Encoding: chunked, chunked\r\n",
+    "Transfer-Encoding: chunked;a=b\r\n",
+    "Transfer-Encoding: \r\n",
+];
 
 #[test]
 fn what_could_be_read_in_two_ways_is_an_error() {
@@ -244,12 +311,54 @@ fn everything_that_a_peer_controls_has_a_limit() {
         format!("{chunked}186A1\r\n{}", "x".repeat(100_001)),
         format!("{chunked}5;{}", "x".repeat(Limits::CHUNK_LINE)),
         format!("{chunked}{}", format!("1;{}\r\nx\r\n", "e".repeat(2000)).repeat(9)),
+        format!("{chunked}{}", format!("1{}\r\nx\r\n", " ".repeat(2000)).repeat(9)),
+        format!("{chunked}{}", format!("{}1\r\nx\r\n", "0".repeat(2000)).repeat(9)),
+        format!("{chunked}{}", format!("1;{}\r\nx\r\n", "e".repeat(50)).repeat(500)),
+        // A long chunk does not pay for short ones that come after it.
+        format!(
+            "{chunked}8000\r\n{}\r\n{}",
+            "x".repeat(0x8000),
+            format!("1;{}\r\nx\r\n", "e".repeat(50)).repeat(500)
+        ),
         format!("{chunked}0\r\nA: {}\r\n\r\n", "x".repeat(LIMITS.head)),
         format!("{chunked}0\r\n{}\r\n", "A: b\r\n".repeat(LIMITS.headers + 1)),
     ];
     for response in &responses {
         let shown = &response[..response.len().min(80)];
         assert_eq!(fails_with(response), ErrorKind::TooLarge, "{shown:?}");
+    }
+}
+
+/// The overhead of chunks is measured by the data that they carry, so a body has no largest size
+/// because of it (python-hyper/h11#133, erikdubbelboer/fasthttp#34).
+#[test]
+fn padded_sizes_and_short_extensions_set_no_limit_to_a_body() {
+    let line = |size: usize, pad: &str| format!("{size:x}{pad}\r\n{}\r\n", "x".repeat(size));
+    for (count, chunk, length) in [
+        (4_300, line(8192, "    "), 8192), // 33 MiB and more.
+        (500, line(8192, &" ".repeat(4000)), 8192),
+        (500, line(8192, &format!(";signature={}", "0".repeat(64))), 8192),
+        (1_000, line(100, &"\t".repeat(100)), 100),
+        (20_000, line(1, "       "), 1),
+        (20_000, line(1, ";a=b"), 1),
+        (20_000, format!("{:0>24}\r\nx\r\n", 1), 1),
+    ] {
+        let limits = Limits { body: None, ..LIMITS };
+        let mut decoder = Decoder::new(&Method::GET, limits);
+        let mut buffer =
+            BytesMut::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let mut received = 0;
+        for _ in 0..count {
+            buffer.extend_from_slice(chunk.as_bytes());
+            while let Some(event) = decoder.decode(&mut buffer).expect("no error") {
+                if let Event::Data(piece) = event {
+                    received += piece.len();
+                }
+            }
+        }
+        buffer.extend_from_slice(b"0\r\n\r\n");
+        assert!(matches!(decoder.decode(&mut buffer), Ok(Some(Event::End(None)))));
+        assert_eq!(received, count * length);
     }
 }
 

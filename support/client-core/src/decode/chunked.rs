@@ -23,8 +23,8 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Chunked {
     state: State,
-    /// Bytes of all size lines beyond their digits, and what digits are more than enough.
-    extensions: usize,
+    /// Bytes of size lines that the chunks' data do not pay for; see [`Limits::CHUNK_OVERHEAD`].
+    overhead: usize,
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ enum State {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Chunked { state: State::Size, extensions: 0 }
+        Chunked { state: State::Size, overhead: 0 }
     }
 
     /// The next piece, or `None` if more bytes are needed for one.
@@ -121,12 +121,27 @@ impl Chunked {
             }
             _ => return Err(Error::protocol(BAD)),
         };
-        self.extensions += line.len() - digits.min(DIGITS) - 2;
-        if self.extensions > Limits::CHUNK_EXTENSIONS {
-            let limit = Limits::CHUNK_EXTENSIONS as u64;
-            return Err(Error::TooLarge { what: "chunk extensions in bytes", limit });
-        }
+        // Extensions, blanks, and zeros that no size needs.
+        let extra = line.len() - digits.min(DIGITS) - 2;
+        self.charge(extra, size)?;
         buffer.advance(end + 1);
         Ok(Some(size))
+    }
+
+    /// Counts the bytes of a size line that are not its size. A chunk pays for as many of them as it
+    /// has data. What it does not use up is lost: saved up, one long chunk would pay for a million
+    /// extensions of short ones.
+    fn charge(&mut self, extra: usize, size: u64) -> Result<(), Error> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let paid = size.saturating_add(Limits::CHUNK_LINE_FREE);
+        self.overhead = (self.overhead + extra).saturating_sub(paid);
+        if self.overhead > Limits::CHUNK_OVERHEAD {
+            let limit = Limits::CHUNK_OVERHEAD as u64;
+            return Err(Error::TooLarge {
+                what: "chunk extensions beyond the data in bytes",
+                limit,
+            });
+        }
+        Ok(())
     }
 }

@@ -15,10 +15,29 @@ use crate::{
 /// What a server said about a connection that it keeps open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// `Keep-Alive: timeout=N`: it will close the idle connection after this time.
+    /// `Keep-Alive: timeout=N`: how long the connection may be idle here, which is N seconds less
+    /// [`MARGIN`](Self::MARGIN) and never zero.
     pub timeout: Option<Duration>,
     /// `Keep-Alive: max=N`: it will serve this many further requests.
     pub max: Option<u64>,
+}
+
+impl KeepAlive {
+    /// How much earlier than the server says a connection is given up. The server's time runs on
+    /// its own clock: it starts when the response leaves and ends when the next request arrives, and
+    /// both are under way for a while. A request that comes too late is lost, and only an idempotent
+    /// one can be sent again.
+    pub const MARGIN: Duration = Duration::from_secs(1);
+
+    /// Takes the margin off. `None`: nothing is left, so the connection is not to be reused.
+    fn with_margin(self) -> Option<Self> {
+        let timeout = match self.timeout {
+            None => None,
+            Some(told) if told > Self::MARGIN => Some(told - Self::MARGIN),
+            Some(_) => return None,
+        };
+        Some(KeepAlive { timeout, ..self })
+    }
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -136,19 +155,20 @@ fn unfold(value: &[u8]) -> Vec<u8> {
 impl Parsed {
     /// How the end of the body is found: the list of RFC 9112 section 6.3, in its order.
     pub(super) fn body_length(&self, head_request: bool) -> Result<BodyLength, Error> {
-        let transfer = self.headers.get_all(header::TRANSFER_ENCODING);
-        let coded = transfer.iter().next().is_some();
-        let announced = self.content_length()?;
-        if coded && announced.is_some() {
-            return Err(Error::protocol("content-length together with transfer-encoding"));
-        }
+        // Item 1: no body, whatever the fields say. Item 2 is about CONNECT, which is never sent.
         if head_request || [204, 304].contains(&self.status.as_u16()) {
             return Ok(BodyLength::Exact(0));
         }
-        if coded {
-            return self.transfer_coding(tokens(transfer.iter()));
+        let transfer = self.headers.get_all(header::TRANSFER_ENCODING);
+        if transfer.iter().next().is_some() {
+            // Item 3: one of two readers may go by the one field, and one by the other.
+            if self.headers.contains_key(header::CONTENT_LENGTH) {
+                return Err(Error::protocol("content-length together with transfer-encoding"));
+            }
+            return self.transfer_coding(tokens(transfer.iter())); // Item 4.
         }
-        Ok(announced.map_or(BodyLength::UntilClose, BodyLength::Exact))
+        // Items 5, 6 and 8; item 7 is about requests.
+        Ok(self.content_length()?.map_or(BodyLength::UntilClose, BodyLength::Exact))
     }
 
     /// Only `chunked`, alone. Another coding would have to be decoded, and this client asks for
@@ -200,8 +220,7 @@ impl Parsed {
         if !kept || length == BodyLength::UntilClose {
             return None;
         }
-        let told = self.keep_alive_field();
-        (told.max != Some(0)).then_some(told)
+        self.keep_alive_field().with_margin().filter(|told| told.max != Some(0))
     }
 
     fn keep_alive_field(&self) -> KeepAlive {
@@ -210,7 +229,10 @@ impl Parsed {
             let Some((name, value)) = token.split_once('=') else { continue };
             let Ok(number) = value.trim().parse() else { continue };
             match name.trim().to_ascii_lowercase().as_str() {
-                "timeout" => told.timeout = Some(Duration::from_secs(number)),
+                "timeout" => {
+                    let (new, before) = (Duration::from_secs(number), told.timeout);
+                    told.timeout = Some(before.map_or(new, |before| before.min(new)));
+                }
                 "max" => told.max = Some(number),
                 _ => {}
             }

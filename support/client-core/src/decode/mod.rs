@@ -59,7 +59,7 @@ pub enum BodyLength {
 /// The limits that a decoder keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a head, and of a trailer section.
+    /// Bytes of a head, of all 1xx heads before it together, and of a trailer section.
     pub head: usize,
     /// Fields of a head, and of a trailer section; at most [`Limits::MOST_HEADERS`] is honoured.
     pub headers: usize,
@@ -70,13 +70,14 @@ pub struct Limits {
 impl Limits {
     /// Fields are parsed on the stack: this many and no more.
     pub const MOST_HEADERS: usize = 256;
-    /// 1xx responses before the final one; a server that needs more is playing.
-    pub const INFORMATIONAL: usize = 32;
-    /// Bytes of one chunk's size line, extensions included.
+    /// Bytes of one chunk's size line, extensions included: a line is buffered until it is whole.
     pub const CHUNK_LINE: usize = 4 * 1024;
-    /// Bytes of all size lines beyond their digits in one body: extensions mean nothing to this
-    /// client, so a peer that sends megabytes of them only burns time.
-    pub const CHUNK_EXTENSIONS: usize = 16 * 1024;
+    /// Bytes of a size line, besides the size, that are always allowed: servers pad sizes with blanks.
+    pub const CHUNK_LINE_FREE: usize = 16;
+    /// Bytes by which size lines may exceed the data that comes with them. Extensions mean nothing
+    /// to this client, so a peer that sends more of them than data wastes the client's time. The
+    /// limit is not one on the whole body, since a long body has many size lines.
+    pub const CHUNK_OVERHEAD: usize = 16 * 1024;
 }
 
 impl From<&Config> for Limits {
@@ -97,7 +98,7 @@ pub struct Decoder {
     head_request: bool,
     /// What comes next.
     state: State,
-    /// 1xx responses so far.
+    /// Bytes of 1xx responses so far.
     informational: usize,
     /// Bytes of the body so far, for `limits.body`.
     received: u64,
@@ -209,9 +210,10 @@ impl Decoder {
             let Some(block) = head::take_block(buffer, scanned, self.limits.head)? else {
                 return Ok(None);
             };
+            let bytes = block.len();
             let parsed = head::parse(block, self.limits.headers)?;
             if parsed.status.is_informational() {
-                self.skip(&parsed)?;
+                self.skip(&parsed, bytes)?;
                 continue;
             }
             let length = parsed.body_length(self.head_request)?;
@@ -231,14 +233,17 @@ impl Decoder {
 
     /// A 1xx response is no answer (RFC 9110 section 15.2), but 101 would change the protocol, and
     /// this client never asks for that.
-    fn skip(&mut self, parsed: &Parsed) -> Result<(), Error> {
+    ///
+    /// The limit is on bytes and not on a number: a server may report the progress of a long upload
+    /// with any number of short 1xx responses.
+    fn skip(&mut self, parsed: &Parsed, bytes: usize) -> Result<(), Error> {
         if parsed.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Error::protocol("101 Switching Protocols, which was not asked for"));
         }
-        self.informational += 1;
-        if self.informational > Limits::INFORMATIONAL {
-            let limit = Limits::INFORMATIONAL as u64;
-            return Err(Error::TooLarge { what: "number of 1xx responses", limit });
+        self.informational += bytes;
+        if self.informational > self.limits.head {
+            let limit = self.limits.head as u64;
+            return Err(Error::TooLarge { what: "1xx responses in bytes", limit });
         }
         self.state = State::Head { scanned: 0 };
         Ok(())

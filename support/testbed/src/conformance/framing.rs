@@ -143,6 +143,16 @@ pub fn informational_responses_are_skipped<C: ApiClient>() {
     assert_eq!((got.status.as_u16(), got.headers.contains_key("link")), (200, false));
 }
 
+/// RFC 9110 section 15.2 sets no limit to their number: a server may report the progress of a long
+/// call with 102, or of an upload with 104 (golang/go#65035).
+pub fn many_short_informational_responses_are_skipped<C: ApiClient>() {
+    let progress = "HTTP/1.1 102 Processing\r\n\r\n".repeat(500);
+    let server = always([progress.into_bytes(), reply::ok("done")].concat());
+    let client = client::<C>(Config::new());
+    assert_eq!(expect(&client, get(&server.url("/"))).body, "done");
+    assert!(expect(&client, get(&server.url("/"))).exchange.reused);
+}
+
 /// RFC 9112 section 9.3: HTTP/1.0 closes, unless it says otherwise.
 pub fn http_1_0_closes_by_default<C: ApiClient>() {
     let server = always("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -260,6 +270,79 @@ pub fn a_chunked_response_to_head_has_no_body<C: ApiClient>() {
         let got = expect(&client, send("HEAD", &server.url("/"), ""));
         assert_eq!((got.body.len(), got.exchange.reused), (0, reused));
     }
+}
+
+/// Fields with which a message that has a body is refused.
+const FRAMED_WRONG: [&str; 8] = [
+    "Content-Length: 1\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nContent-Length: x",
+    "Content-Length: 5\r\nContent-Length: 6",
+    "Content-Length: +5",
+    "Content-Length: ",
+    "Content-Length: 18446744073709551616",
+    "Transfer-Encoding: gzip",
+    "Transfer-Encoding: chunked, chunked",
+];
+
+/// RFC 9112 section 6.3, item 1, comes before the items that look at a field. Apache answers HEAD with
+/// both a length and a transfer coding (openstreetmap/operations#910).
+pub fn the_fields_of_a_response_without_a_body_are_not_read<C: ApiClient>() {
+    for fields in FRAMED_WRONG {
+        for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304)] {
+            let server = always(format!("HTTP/1.1 {status} X\r\n{fields}\r\n\r\n"));
+            let client = client::<C>(Config::new());
+            for reused in [false, true] {
+                let got = expect(&client, send(method, &server.url("/"), ""));
+                assert_eq!(got.status, status, "{fields}");
+                let (name, value) =
+                    fields.split("\r\n").next().unwrap().split_once(": ").unwrap();
+                assert_eq!(got.headers[name], value, "the field is passed on");
+                assert_eq!((got.body.len(), got.exchange.reused), (0, reused), "{fields}");
+            }
+        }
+    }
+}
+
+/// RFC 9112 section 6.3, item 1, for 1xx responses: the response follows their empty line.
+pub fn an_informational_response_has_no_body_whatever_it_says<C: ApiClient>() {
+    for fields in FRAMED_WRONG {
+        let early = format!("HTTP/1.1 103 Early Hints\r\n{fields}\r\n\r\n");
+        let server = always([early.into_bytes(), reply::ok("x")].concat());
+        let client = client::<C>(Config::new());
+        for reused in [false, true] {
+            let got = expect(&client, get(&server.url("/")));
+            assert_eq!((&got.body[..], got.exchange.reused), (&b"x"[..], reused), "{fields}");
+        }
+    }
+}
+
+/// RFC 9112 section 7.1.1: blanks after a size are no extension. A server that pads its sizes to a
+/// fixed width sends more of them than any limit on a whole body allows (python-hyper/h11#133,
+/// erikdubbelboer/fasthttp#34).
+pub fn chunk_sizes_may_be_padded_with_blanks<C: ApiClient>() {
+    const CHUNKS: usize = 33 * 128 + 1; // A bit more than 33 MiB.
+    let server = Server::start(|conn| {
+        conn.request()?;
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let chunk = format!("{:<8}\r\n{}\r\n", "2000", "x".repeat(0x2000));
+        let chunks = chunk.repeat(128);
+        for _ in 0..CHUNKS / 128 {
+            conn.send(&chunks)?;
+        }
+        conn.send(format!("{chunk}0       \r\n\r\n"))
+    });
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!(got.body.len(), CHUNKS * 0x2000);
+}
+
+/// RFC 9112 section 7.1.1: what is spent on extensions is measured by the data that comes with them.
+/// Each chunk may carry a signature, however many chunks there are.
+pub fn extensions_that_are_shorter_than_their_data_have_no_limit<C: ApiClient>() {
+    let chunk = format!("200;chunk-signature={}\r\n{}\r\n", "0".repeat(64), "x".repeat(0x200));
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let server = always(format!("{head}{}0\r\n\r\n", chunk.repeat(1000)));
+    let got = expect(&client::<C>(Config::new()), get(&server.url("/")));
+    assert_eq!(got.body.len(), 1000 * 0x200);
 }
 
 /// RFC 9112 section 6.3, item 1: without any length too, so that the connection stays.

@@ -81,9 +81,12 @@ pub fn a_body_without_length_has_a_largest_size<C: ApiClient>() {
     too_large::<C>(Config::new().max_body(4), "HTTP/1.1 200 OK\r\n\r\nhello");
 }
 
-/// RFC 9110 section 15.2 sets no limit to 1xx responses; a client must.
-pub fn informational_responses_have_a_largest_number<C: ApiClient>() {
-    too_large::<C>(Config::new(), "HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
+/// RFC 9110 section 15.2 sets no limit to 1xx responses; a client must. `Config::max_head` is that of
+/// all of them together (as in golang/go#65035).
+pub fn informational_responses_have_a_largest_size_in_all<C: ApiClient>() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\n";
+    too_large::<C>(Config::new().max_head(1000), early.repeat(100));
+    too_large::<C>(Config::new(), early.repeat(10_000));
 }
 
 /// RFC 9112 section 7.1.1: a recipient must limit the length of chunk extensions.
@@ -98,6 +101,22 @@ pub fn chunk_extensions_have_a_largest_size_in_all<C: ApiClient>() {
     let chunk = format!("1;{}\r\nx\r\n", "e".repeat(1000)).repeat(50);
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     too_large::<C>(Config::new(), format!("{head}{chunk}0\r\n\r\n"));
+}
+
+/// The same for what else can make a size line longer than its chunk, and for extensions each of which
+/// is short. Data of another chunk do not pay for them.
+pub fn chunks_may_not_cost_much_more_than_their_data<C: ApiClient>() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let paid = format!("{head}10000\r\n{}\r\n", "x".repeat(0x10000));
+    let (blanks, zeros, extension) = (" ".repeat(1000), "0".repeat(1000), "e".repeat(40));
+    for chunks in [
+        format!("1{blanks}\r\nx\r\n").repeat(50),
+        format!("{zeros}1\r\nx\r\n").repeat(50),
+        format!("1;{extension}\r\nx\r\n").repeat(1000),
+    ] {
+        too_large::<C>(Config::new(), format!("{head}{chunks}0\r\n\r\n"));
+        too_large::<C>(Config::new(), format!("{paid}{chunks}0\r\n\r\n"));
+    }
 }
 
 /// Trailers are held to the limits of a head.

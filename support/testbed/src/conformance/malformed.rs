@@ -60,6 +60,28 @@ pub fn a_length_beside_a_transfer_coding_is_refused<C: ApiClient>() {
     refused_field::<C>("Content-Length: 5\r\nTransfer-Encoding: chunked");
 }
 
+/// RFC 9112 section 6.3, item 3: for every status that has a body, and in either order of the fields.
+/// Item 1, which comes before it, is about no other response (response splitting, CWE-113).
+pub fn a_length_beside_a_transfer_coding_is_refused_where_a_body_may_be<C: ApiClient>() {
+    let fields = [
+        "Content-Length: 0\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked\r\nContent-Length: x",
+    ];
+    for status in [200, 201, 202, 203, 205, 206, 300, 303, 305, 404, 500] {
+        let fields = fields[status % 3];
+        refused::<C>(format!("HTTP/1.1 {status} X\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
+    }
+}
+
+/// RFC 9112 section 6.3, item 4: chunked has to be the last coding; a body that something else ends
+/// would have to be decoded by what this client does not know.
+pub fn a_transfer_coding_that_does_not_end_with_chunked_is_refused<C: ApiClient>() {
+    for coding in ["gzip", "identity", "chunked, gzip", "chunked;a=b", "", ","] {
+        refused_field::<C>(&format!("Transfer-Encoding: {coding}"));
+    }
+}
+
 /// RFC 9112 section 6.3, item 5.
 pub fn two_lengths_that_differ_are_refused<C: ApiClient>() {
     refused_field::<C>("Content-Length: 5\r\nContent-Length: 6");

@@ -97,6 +97,13 @@ macro_rules! conformance_list {
             a_request_that_is_never_polled_does_nothing
             a_method_is_sent_as_it_is
             a_target_is_sent_as_it_was_written
+            what_no_target_may_hold_is_percent_encoded
+            only_an_ipv6_address_stands_in_brackets
+            an_ipv6_address_with_a_zone_is_refused
+            an_ipv4_address_has_four_decimal_numbers
+            a_port_is_a_number_of_digits
+            an_empty_port_is_the_schemes_own
+            the_host_that_is_resolved_is_the_host_that_is_sent
             an_expectation_is_passed_on_and_not_waited_for
         }
         $crate::conformance_group! { $client, $over, framing:
@@ -133,6 +140,11 @@ macro_rules! conformance_list {
             unknown_statuses_are_passed_on
             a_205_is_framed_like_others
             a_chunked_response_to_head_has_no_body
+            the_fields_of_a_response_without_a_body_are_not_read
+            an_informational_response_has_no_body_whatever_it_says
+            many_short_informational_responses_are_skipped
+            chunk_sizes_may_be_padded_with_blanks
+            extensions_that_are_shorter_than_their_data_have_no_limit
             a_response_to_head_needs_no_length
             a_length_may_have_leading_zeros
             a_length_in_the_trailers_changes_nothing
@@ -143,6 +155,8 @@ macro_rules! conformance_list {
             an_unknown_version_is_refused
             a_status_that_is_no_number_is_refused
             a_length_beside_a_transfer_coding_is_refused
+            a_length_beside_a_transfer_coding_is_refused_where_a_body_may_be
+            a_transfer_coding_that_does_not_end_with_chunked_is_refused
             two_lengths_that_differ_are_refused
             a_list_of_lengths_that_differ_is_refused
             a_signed_length_is_refused
@@ -175,13 +189,14 @@ macro_rules! conformance_list {
             an_announced_body_has_a_largest_size
             a_chunked_body_has_a_largest_size
             a_body_without_length_has_a_largest_size
-            informational_responses_have_a_largest_number
+            informational_responses_have_a_largest_size_in_all
             a_chunk_extension_has_a_largest_size
             trailers_have_a_largest_size
             impossible_settings_are_refused
             a_head_as_long_as_the_limit_is_taken
             a_head_without_end_is_given_up
             chunk_extensions_have_a_largest_size_in_all
+            chunks_may_not_cost_much_more_than_their_data
             trailers_have_a_largest_number
         }
         $crate::conformance_group! { $client, $over, faults:
@@ -227,6 +242,7 @@ macro_rules! conformance_list {
             a_malformed_keep_alive_is_ignored
             an_endless_keep_alive_is_kept
             an_idle_timeout_of_nothing_keeps_no_connection
+            the_servers_idle_timeout_ends_a_second_early
         }
         $crate::conformance_group! { $client, $over, retry:
             an_idempotent_request_is_sent_again

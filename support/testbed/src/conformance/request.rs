@@ -1,11 +1,49 @@
 //! What goes out: request line, fields, body.
 
-use client_core::{ApiClient, Config, ErrorKind};
+use std::{
+    io,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
+
+use client_core::{ApiClient, Config, ErrorKind, Name, Resolve, Resolving};
 use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
 
 use super::{call, client, expect, expect_error, get, send};
 use crate::{Server, reply::ok};
+
+/// A resolver that remembers what it was asked for. It finds what it was told of.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    names: Vec<(String, u16)>,
+    answers: Vec<String>,
+}
+
+impl Asked {
+    /// Finds 127.0.0.1 for this name from now on.
+    fn answer(&self, name: &str) {
+        self.0.lock().unwrap().answers.push(name.to_owned());
+    }
+
+    fn names(&self) -> Vec<(String, u16)> {
+        self.0.lock().unwrap().names.clone()
+    }
+}
+
+impl Resolve for Asked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let mut known = self.0.lock().unwrap();
+        known.names.push((name.as_str().to_owned(), name.port()));
+        let found = known.answers.iter().any(|answer| answer == name.as_str());
+        let none = || io::Error::from(io::ErrorKind::NotFound);
+        let answer = found.then(|| vec![Ipv4Addr::LOCALHOST.into()]).ok_or_else(none);
+        Box::pin(async move { answer })
+    }
+}
 
 /// Answers every request with an empty 200.
 fn server() -> Server {
@@ -43,6 +81,22 @@ pub fn a_target_is_sent_as_it_was_written<C: ApiClient>() {
     let target = "/a%20b/%0D%0Ax-evil:1/../c//d?x=%2F&&y=?";
     expect(&client::<C>(Config::new()), get(&server.url(&format!("{target}#part"))));
     assert_eq!(server.log().targets(), [target]);
+}
+
+/// RFC 9112 section 3.2 allows no other bytes in a target than RFC 3986 does, and `http::Uri` lets
+/// more through. They are percent-encoded, those beyond ASCII as UTF-8 (RFC 3987 section 3.1).
+pub fn what_no_target_may_hold_is_percent_encoded<C: ApiClient>() {
+    let server = server();
+    let client = client::<C>(Config::new());
+    let targets = [
+        ("/caf\u{e9}?q=\u{20ac}", "/caf%C3%A9?q=%E2%82%AC"),
+        ("?\u{1f980}", "/?%F0%9F%A6%80"),
+        ("/{\"a\"}|\\^?b[]=`", "/%7B%22a%22%7D%7C%5C%5E?b%5B%5D=%60"),
+    ];
+    for (written, _) in targets {
+        expect(&client, get(&server.url(written)));
+    }
+    assert_eq!(server.log().targets(), targets.map(|(_, sent)| sent));
 }
 
 /// RFC 9110 section 9.1: methods are case-sensitive, and there are more than the known ones.
@@ -152,6 +206,124 @@ pub fn user_information_in_a_url_is_refused<C: ApiClient>() {
 /// No connection can be made to port 0.
 pub fn port_zero_is_refused<C: ApiClient>() {
     refused::<C>(|request| *request.uri_mut() = "http://127.0.0.1:0/".parse().unwrap());
+}
+
+/// Checks that each of these hosts is refused by type, before a resolver is asked or a server hears
+/// of it. `PORT` stands for the port of a server that would answer.
+#[track_caller]
+fn refused_hosts<C: ApiClient>(hosts: &[&str]) {
+    let server = server();
+    let resolver = Asked::default();
+    let client = client::<C>(Config::new().resolver(resolver.clone()));
+    for host in hosts {
+        let host = host.replace("PORT", &server.port().to_string());
+        let error = expect_error(&client, get(&format!("{}://{host}/", server.scheme())));
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{host}: {error}");
+    }
+    assert_eq!(resolver.names(), []);
+    expect(&client, get(&server.url("/next")));
+    assert_eq!(server.log().targets(), ["/next"]);
+    assert_eq!(client.stats().created, 1);
+}
+
+/// RFC 3986 section 3.2.2: brackets hold an IPv6 address, and only a port may follow. Another reader
+/// takes `[::1].evil.example` for a name (CVE-2024-11168, CVE-2025-0938, CVE-2025-47912).
+pub fn only_an_ipv6_address_stands_in_brackets<C: ApiClient>() {
+    refused_hosts::<C>(&[
+        "[::1].evil.example",
+        "[::1].evil.example:PORT",
+        "[::1]PORT",
+        "[::1]evil:PORT",
+        "[127.0.0.1]:PORT",
+        "[localhost]:PORT",
+        "[]:PORT",
+        "[::ffff:127.0.0.1.1]:PORT",
+        "[1::2::3]:PORT",
+        "[v1.127]:PORT",
+        "localhost[::1]:PORT",
+        "local[h]ost:PORT",
+    ]);
+}
+
+/// An address is never looked up as a name. RFC 9844: a zone is no part of a URL, and a connection to
+/// another zone than the one meant is a connection to another host.
+pub fn an_ipv6_address_with_a_zone_is_refused<C: ApiClient>() {
+    refused_hosts::<C>(&["[::1%25lo]:PORT", "[fe80::1%25eth0]:PORT", "[fe80::1%251]:PORT"]);
+}
+
+/// RFC 3986 section 7.4: other forms of an IPv4 address. A check that goes by the grammar takes them
+/// for names, and a system's resolver for addresses (whatwg/url#560).
+pub fn an_ipv4_address_has_four_decimal_numbers<C: ApiClient>() {
+    refused_hosts::<C>(&[
+        "127.1:PORT",
+        "2130706433:PORT",
+        "0x7f000001:PORT",
+        "0x7f.0.0.1:PORT",
+        "127.0.0.0x1:PORT",
+        "0177.0.0.1:PORT",
+        "127.0.0.01:PORT",
+        "127.0.0.1.:PORT",
+        "127.0.0.256:PORT",
+        "127.0.0.1.1:PORT",
+        "name.1:PORT",
+    ]);
+}
+
+/// RFC 3986 section 3.2.3: digits, and no more than a port has.
+pub fn a_port_is_a_number_of_digits<C: ApiClient>() {
+    refused_hosts::<C>(&[
+        "127.0.0.1:+PORT",
+        "[::1]:+PORT",
+        "localhost:+PORT",
+        "127.0.0.1:-PORT",
+        "127.0.0.1:PORTx",
+        "127.0.0.1:0x50",
+        "127.0.0.1:00",
+        "127.0.0.1:65536",
+        "127.0.0.1:18446744073709551617",
+    ]);
+}
+
+/// RFC 9110 section 4.2.1: an empty port means the scheme's own.
+pub fn an_empty_port_is_the_schemes_own<C: ApiClient>() {
+    let server = server();
+    let resolver = Asked::default();
+    let client = client::<C>(Config::new().resolver(resolver.clone()));
+    for url in ["http://none.invalid:/", "https://none.invalid:", "http://none.invalid:0080/"] {
+        let error = expect_error(&client, get(url));
+        assert_eq!(error.kind(), ErrorKind::Resolve, "{url}: {error}");
+    }
+    let asked = [80, 443, 80].map(|port| ("none.invalid".to_owned(), port));
+    assert_eq!(resolver.names(), asked);
+    // Zeros before a port are the same port, and the same connection.
+    expect(&client, get(&server.url("/")));
+    let zeros = server.url("/").replace("127.0.0.1:", "127.0.0.1:000");
+    assert!(expect(&client, get(&zeros)).exchange.reused);
+    let host = server.addr().to_string();
+    let log = server.log();
+    assert_eq!(
+        log.requests.iter().map(|r| r.header("host")).collect::<Vec<_>>(),
+        [Some(&*host); 2]
+    );
+}
+
+/// RFC 9110 section 7.2: the name that is resolved, the name that the certificate is checked for and
+/// the one in the `host` field are the host of the URL.
+pub fn the_host_that_is_resolved_is_the_host_that_is_sent<C: ApiClient>() {
+    let server = server();
+    let resolver = Asked::default();
+    let client = client::<C>(Config::new().resolver(resolver.clone()));
+    let hosts = ["once.invalid", "TWO.Invalid", "two.invalid."];
+    for host in hosts {
+        resolver.answer(host);
+        expect(&client, get(&server.url_as(host, "/")));
+    }
+    let port = server.port();
+    assert_eq!(resolver.names(), hosts.map(|host| (host.to_owned(), port)));
+    let sent: Vec<_> = server.look(|log| {
+        log.requests.iter().map(|r| r.header("host").unwrap_or("").to_owned()).collect()
+    });
+    assert_eq!(sent, hosts.map(|host| format!("{host}:{port}")));
 }
 
 /// RFC 9110 section 9.3.6: CONNECT has no response in our sense.

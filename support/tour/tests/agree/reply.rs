@@ -104,9 +104,7 @@ impl Reply {
             return;
         };
         let zeros = "0".repeat(*zeros);
-        for (index, chunk) in self.body.0.chunks(*size).enumerate() {
-            // There is a limit to them in all.
-            let extension = if index < 100 { extension } else { "" };
+        for chunk in self.body.0.chunks(*size) {
             let line = format!("{zeros}{:X}{extension}\r\n", chunk.len());
             for part in [line.as_bytes(), chunk, b"\r\n"] {
                 bytes.extend_from_slice(part);
