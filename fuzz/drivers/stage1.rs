@@ -18,7 +18,7 @@ use rotor::{
 
 use self::script::{Fate, Pipe, Subject};
 use crate::{
-    call::{Call, GivenUp, Job},
+    call::{Call, Holder, Job},
     connection::{Connection, Delivery, Next},
     transport::{Readiness, Transport},
 };
@@ -37,6 +37,8 @@ fn the_corpus_is_replayed() {
 struct Driver {
     connection: Option<Connection<Io>>,
     call: Option<Arc<Call>>,
+    /// An exchange was begun.
+    used: bool,
     waker: Waker,
     scratch: Vec<u8>,
     now: Time,
@@ -81,6 +83,7 @@ impl Subject for Driver {
         Driver {
             connection,
             call: None,
+            used: false,
             waker,
             scratch: vec![0; 16 * 1024],
             now,
@@ -92,10 +95,11 @@ impl Subject for Driver {
         let call = Call::new(0, request);
         let mut job = Job::new(call.clone());
         job.deadline = Some(self.now + Duration::from_secs(10));
-        job.carry(Some(&self.waker));
+        job.hold(Holder::Machine(self.waker.clone()));
         self.call = Some(call);
         self.fate = Fate::Busy;
-        self.act(|connection, now, scratch| connection.start(job, now, scratch));
+        let reused = std::mem::replace(&mut self.used, true);
+        self.act(|connection, now, scratch| connection.start(job, reused, now, scratch));
     }
 
     fn ready(&mut self, readable: bool, writable: bool, hup: bool) {
@@ -120,7 +124,7 @@ impl Subject for Driver {
     }
 
     fn cancel(&mut self) {
-        if let Some(GivenUp::Carried(waker)) = self.call.take().map(|call| call.give_up()) {
+        if let Some(Holder::Machine(waker)) = self.call.take().and_then(|call| call.give_up()) {
             waker.wake();
         }
     }

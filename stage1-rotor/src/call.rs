@@ -3,8 +3,9 @@
 //! Its rules:
 //! - a call is answered exactly once: the loop's side is a [`Job`], and a job that is dropped
 //!   without a word, as when the loop's thread panics, answers [`Error::ShutDown`];
-//! - a caller that gives up says so in the cell, and wakes whoever carries the call at that moment:
-//!   a connection, or the pool if none has taken it yet;
+//! - a caller that gives up says so in the cell, and tells the [`Holder`] that the loop has named
+//!   there: the pool, if the request waits in it, or the machine of a connection. If the loop has
+//!   named none yet, it finds out when it does ([`Job::hold`]);
 //! - nobody is woken, and nothing foreign dropped, under the lock.
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use client_core::{Body, Error, Outgoing};
+use client_core::{Body, Error, Outgoing, pool::WaiterId};
 use http::Response;
 use rotor::Time;
 
@@ -21,7 +22,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Answer = Result<Response<Body>, Error>;
 
-/// The order of arrival.
+/// The number of a request in the recordings.
 pub(crate) type Ticket = u64;
 
 /// What caller and loop share: one allocation per request.
@@ -36,17 +37,25 @@ pub(crate) struct Call {
 enum Reply {
     Awaited {
         caller: Option<Waker>,
-        /// The machine that carries the call, to be woken if the caller gives up.
-        carrier: Option<Waker>,
+        holder: Option<Holder>,
     },
     Answered(Answer),
     /// The caller has its answer, or does not want one any more.
     Over,
 }
 
+/// Who has a call at the moment, and is told if its caller gives up.
+#[derive(Clone)]
+pub(crate) enum Holder {
+    /// The pool, as this waiter.
+    Pool(WaiterId),
+    /// A connection's machine.
+    Machine(Waker),
+}
+
 impl Call {
     pub(crate) fn new(ticket: Ticket, outgoing: Outgoing) -> Arc<Self> {
-        let reply = Mutex::new(Reply::Awaited { caller: None, carrier: None });
+        let reply = Mutex::new(Reply::Awaited { caller: None, holder: None });
         Arc::new(Call { ticket, outgoing, reply })
     }
 
@@ -65,13 +74,11 @@ impl Call {
         }
     }
 
-    /// The caller's side: gives up. Answers who has to be told, if anybody.
-    pub(crate) fn give_up(&self) -> GivenUp {
-        let before = mem::replace(&mut *self.lock(), Reply::Over);
-        match before {
-            Reply::Awaited { carrier: Some(carrier), .. } => GivenUp::Carried(carrier),
-            Reply::Awaited { carrier: None, .. } => GivenUp::Waiting,
-            Reply::Answered(_) | Reply::Over => GivenUp::Nothing,
+    /// The caller's side: gives up. Answers who has to be told, if anyone.
+    pub(crate) fn give_up(&self) -> Option<Holder> {
+        match mem::replace(&mut *self.lock(), Reply::Over) {
+            Reply::Awaited { holder, .. } => holder,
+            Reply::Answered(_) | Reply::Over => None,
         }
     }
 
@@ -91,16 +98,6 @@ impl Call {
     fn lock(&self) -> MutexGuard<'_, Reply> {
         self.reply.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a caller that gives up leaves behind.
-pub(crate) enum GivenUp {
-    /// A connection that works on the call.
-    Carried(Waker),
-    /// A waiter in the pool.
-    Waiting,
-    /// The call is over.
-    Nothing,
 }
 
 /// The loop's side of a call: the duty to answer it.
@@ -131,12 +128,11 @@ impl Job {
         matches!(*self.call.lock(), Reply::Over)
     }
 
-    /// Names the machine that is to be woken if the caller gives up; none: the pool is told.
-    /// `false` if it has given up already.
-    pub(crate) fn carry(&self, by: Option<&Waker>) -> bool {
+    /// Names who has the call from now on. `false` if the caller has given up already.
+    pub(crate) fn hold(&self, by: Holder) -> bool {
         let mut reply = self.call.lock();
-        let Reply::Awaited { carrier, .. } = &mut *reply else { return false };
-        *carrier = by.cloned();
+        let Reply::Awaited { holder, .. } = &mut *reply else { return false };
+        *holder = Some(by);
         true
     }
 

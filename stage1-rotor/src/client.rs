@@ -16,14 +16,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats};
+use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, pool::WaiterId};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
 
 use crate::{
     bell::Bell,
-    call::{Answer, Call, GivenUp, Job},
+    call::{Answer, Call, Holder, Job},
     event_loop,
     inbox::{Inbox, Ring},
     parts::Parts,
@@ -57,8 +57,8 @@ pub(crate) struct Shared {
 /// What callers tell the loop.
 pub(crate) enum Message {
     Request(Job),
-    /// The caller has given up.
-    Cancel(Arc<Call>),
+    /// The caller of this waiter has given up.
+    Cancel(WaiterId),
 }
 
 /// Whether the loop has ended, and who waits for it.
@@ -195,11 +195,11 @@ impl Shared {
         Ok(call)
     }
 
-    fn give_up(&self, call: Arc<Call>) {
+    fn give_up(&self, call: &Call) {
         match call.give_up() {
-            GivenUp::Carried(machine) => machine.wake(),
-            GivenUp::Waiting => self.ring(self.inbox.send(Message::Cancel(call))),
-            GivenUp::Nothing => {}
+            Some(Holder::Machine(machine)) => machine.wake(),
+            Some(Holder::Pool(waiter)) => self.ring(self.inbox.send(Message::Cancel(waiter))),
+            None => {}
         }
     }
 
@@ -286,7 +286,7 @@ impl Future for ResponseFuture {
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
         if let Stage::Sent(call) = mem::take(&mut self.stage) {
-            self.shared.give_up(call);
+            self.shared.give_up(&call);
         }
     }
 }

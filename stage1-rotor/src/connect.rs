@@ -1,8 +1,8 @@
 //! From an origin to a stream that is open: name, addresses, race, TCP.
 //!
-//! A chain is a machine ([`Racer`]) that asks for the addresses and starts attempts, each of which
-//! is a machine of its own ([`Attempt`]), because rotor gives a machine one token, and a token tells
-//! one socket. They share a [`Contest`]. The attempt that wins goes on in its slot and with its
+//! A machine ([`Racer`]) asks for the addresses and starts attempts, each of which is a machine of
+//! its own ([`Attempt`]), because rotor gives a machine one token, and a token tells one socket.
+//! They share a [`Contest`]. The attempt that wins goes on in its place of rotor's table and with its
 //! registration ([`Handshake`]), and the racer ends. If the user has replaced all this by a part
 //! ([`Dial`]), the racer itself goes on so.
 //!
@@ -31,7 +31,7 @@ use crate::{
     event_loop::{Context, Fsm, Reply, Seed, end},
     handshake::{Handshake, Step as Shake, lose},
     parts::{Dial, guard},
-    pool::Chain,
+    pool::Target,
     resolver,
     timer::{after, earliest, passed, rest},
     transport::{Stream, TcpStream, Transport, interest, mode},
@@ -107,10 +107,10 @@ impl Race {
 
 // ===== The race, with sockets =====
 
-/// What the machines of one chain share. They live in one thread.
+/// What the machines of one race share. They live in one thread.
 pub(crate) struct Contest {
-    chain: Chain,
-    /// The chain's.
+    target: Target,
+    /// For all of connecting.
     deadline: Time,
     race: Race,
     /// By the number of the attempt. A socket that is gone tells its machine to end.
@@ -133,7 +133,7 @@ impl Contest {
         loop {
             let step = self.race.step(now);
             let Step::Try(number, address) = step else { return step };
-            io_model!(connect, request = self.chain.ticket, address = %address);
+            io_model!(connect, request = self.target.request, address = %address);
             let socket = TcpStream::connect(address, nodelay);
             let (socket, failure) = match socket {
                 Ok(socket) => (Some(socket), None),
@@ -177,13 +177,13 @@ impl Contest {
     }
 }
 
-// ===== The chain's machine =====
+// ===== The race's machine =====
 
-/// The machine of a chain.
+/// The machine that runs a race.
 pub(crate) struct Racer {
-    chain: Chain,
+    target: Target,
     stage: Stage,
-    /// For the whole chain.
+    /// For all of connecting.
     deadline: Time,
     bell: Arc<Bell>,
     /// The bell again, as the resolver and the attempts ring it.
@@ -198,23 +198,26 @@ enum Stage {
 }
 
 impl Racer {
-    /// Begins a chain. A machine can neither end nor spawn while it is made, so the rest
+    /// Begins to connect. A machine can neither end nor spawn while it is made, so the rest
     /// waits for the ring that it sends to itself.
-    pub(crate) fn create(chain: Chain, scope: &mut Scope<'_, Context>) -> Response<Fsm, Void> {
-        io_model!(spawn, request = chain.ticket, why = "chain");
+    pub(crate) fn create(
+        target: Target,
+        scope: &mut Scope<'_, Context>,
+    ) -> Response<Fsm, Void> {
+        io_model!(spawn, request = target.request, why = "chain");
         let bell = Bell::new(scope.notifier());
         let waker = Waker::from(bell.clone());
-        scope.pool.started(chain.place, waker.clone());
+        scope.pool.held_by(target.slot, waker.clone());
         waker.wake_by_ref();
         let deadline = after(scope.now(), scope.config.connect_timeout);
         let stage = match &scope.dial {
             Some(dial) => Stage::Dialling(dial.clone()),
             None => {
-                io_model!(resolve, request = chain.ticket, name = chain.origin.host());
-                Stage::Resolving(resolver::begin(&*scope.resolver, chain.origin.name()))
+                io_model!(resolve, request = target.request, name = target.origin.host());
+                Stage::Resolving(resolver::begin(&*scope.resolver, target.origin.name()))
             }
         };
-        Box::new(Racer { chain, stage, deadline, bell, waker }).rest(None)
+        Box::new(Racer { target, stage, deadline, bell, waker }).rest(None)
     }
 
     pub(crate) fn woken(self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
@@ -234,7 +237,7 @@ impl Racer {
             let after = scope.config.connect_timeout;
             return self.fail(Error::Timeout { phase: TimeoutPhase::Connect, after }, scope);
         }
-        if !scope.pool.is_wanted(self.chain.place, self.chain.ticket) {
+        if !scope.pool.is_wanted(self.target.slot) {
             return self.fail(Error::ShutDown, scope);
         }
         if let Stage::Dialling(dial) = &self.stage {
@@ -249,12 +252,12 @@ impl Racer {
         let step = contest.borrow_mut().step(now, scope.config.tcp_nodelay);
         match step {
             Step::Try(number, _) => {
-                io_model!(spawn, request = self.chain.ticket, why = "attempt");
+                io_model!(spawn, request = self.target.request, why = "attempt");
                 Response::spawn(Fsm::Racer(self), Seed::Attempt(contest, number))
             }
             Step::Wait(next) => self.rest(next),
             Step::Lost => {
-                let origin = self.chain.origin.to_string().into();
+                let origin = self.target.origin.to_string().into();
                 let attempts = contest.borrow_mut().race.take_failures();
                 self.fail(Error::Connect { origin, attempts }, scope)
             }
@@ -281,11 +284,11 @@ impl Racer {
             Stage::Dialling(_) => return Poll::Pending,
         };
         let context = &mut TaskContext::from_waker(&self.waker);
-        let origin = &self.chain.origin;
+        let origin = &self.target.origin;
         let addresses = ready!(resolver::poll(resolving, context))
             .map_err(|error| Error::resolve(origin.host(), error))?;
         let contest = Rc::new(RefCell::new(Contest {
-            chain: self.chain.clone(),
+            target: self.target.clone(),
             deadline: self.deadline,
             race: Race::new(addresses, origin.port(), now),
             entrants: Vec::new(),
@@ -298,17 +301,17 @@ impl Racer {
 
     /// Lets a user's part open the stream. The racer is then its machine.
     fn dial(self, dial: &dyn Dial, scope: &mut Scope<'_, Context>) -> Reply {
-        let Racer { chain, deadline, bell, .. } = self;
-        io_model!(connect, request = chain.ticket, why = "dial");
-        let begun = guard(|| dial.dial(&chain.origin)).flatten().and_then(|stream| {
+        let Racer { target, deadline, bell, .. } = self;
+        io_model!(connect, request = target.request, why = "dial");
+        let begun = guard(|| dial.dial(&target.origin)).flatten().and_then(|stream| {
             let stream = Stream::Other(stream);
-            io_model!(register, request = chain.ticket);
+            io_model!(register, request = target.request);
             scope.register(&stream, interest(), mode())?;
             Ok(stream)
         });
         match begun {
-            Ok(stream) => Handshake::dialled(stream, chain, deadline, bell, scope),
-            Err(error) => lose(&chain, Shake::Dial.error(error), &bell, scope),
+            Ok(stream) => Handshake::dialled(stream, target, deadline, bell, scope),
+            Err(error) => lose(&target, Shake::Dial.error(error), &bell, scope),
         }
     }
 
@@ -316,7 +319,7 @@ impl Racer {
         if let Stage::Racing(contest) = &self.stage {
             contest.borrow_mut().close();
         }
-        lose(&self.chain, error, &self.bell, scope)
+        lose(&self.target, error, &self.bell, scope)
     }
 
     /// Lies down until an attempt rings, the next is due, or the time is over.
@@ -346,7 +349,7 @@ impl Attempt {
         let waker = Waker::from(bell.clone());
         {
             let mut contest = contest.borrow_mut();
-            io_model!(register, request = contest.chain.ticket);
+            io_model!(register, request = contest.target.request);
             let registered = match &contest.entrants[number].socket {
                 Some(socket) => scope.register(socket, interest(), mode()),
                 None => Ok(()),
@@ -367,7 +370,7 @@ impl Attempt {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let mut contest = self.contest.borrow_mut();
-        io_model!(ready, request = contest.chain.ticket, events = ?events);
+        io_model!(ready, request = contest.target.request, events = ?events);
         let Some(socket) = &mut contest.entrants[self.number].socket else {
             return end(&self.bell);
         };
@@ -383,10 +386,10 @@ impl Attempt {
             }
         }
         let Some(socket) = contest.won_by(self.number) else { return end(&self.bell) };
-        let (chain, deadline) = (contest.chain.clone(), contest.deadline);
+        let (target, deadline) = (contest.target.clone(), contest.deadline);
         drop(contest);
         let stream = Stream::Tcp(socket);
-        Handshake::opened(stream, events.into(), chain, deadline, self.bell, scope)
+        Handshake::opened(stream, events.into(), target, deadline, self.bell, scope)
     }
 
     /// Rung because the contest is over, or for nothing.

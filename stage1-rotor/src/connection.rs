@@ -47,8 +47,6 @@ pub(crate) struct Connection<T> {
     waker: Waker,
     /// Its number, from 1.
     number: u64,
-    /// Exchanges that were begun.
-    served: u64,
     /// What the server said last about how long it keeps the connection.
     told: KeepAlive,
     /// When it will have been idle for too long.
@@ -135,17 +133,7 @@ impl<T: Transport> Connection<T> {
         let framing = Framing::new(number, ready);
         let expires = after(now, config.idle_timeout);
         let told = KeepAlive::default();
-        Connection {
-            io,
-            framing,
-            running: None,
-            config,
-            waker,
-            number,
-            served: 0,
-            told,
-            expires,
-        }
+        Connection { io, framing, running: None, config, waker, number, told, expires }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -164,10 +152,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Begins an exchange.
-    pub(crate) fn start(&mut self, job: Job, now: Time, scratch: &mut [u8]) -> Next {
-        let reused = self.served > 0;
-        self.served += 1;
+    /// Begins an exchange. `reused`: the connection has carried one before.
+    pub(crate) fn start(
+        &mut self,
+        job: Job,
+        reused: bool,
+        now: Time,
+        scratch: &mut [u8],
+    ) -> Next {
         self.running = Some(Running {
             call: job.call().clone(),
             exchange: Exchange {

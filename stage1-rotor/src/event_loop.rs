@@ -25,7 +25,7 @@ use crate::{
     framing::READ_SIZE,
     handshake::Handshake,
     parts::{Dial, Parts},
-    pool::{Chain, Pool},
+    pool::{Pool, Target},
     resolver::SystemResolver,
     serving::Serving,
     timer::rest,
@@ -63,9 +63,9 @@ pub(crate) struct Context {
 
 /// All machines of the loop.
 pub(crate) enum Fsm {
-    /// Takes in what callers want, and starts chains.
+    /// Takes in what callers want, and starts connecting.
     Pool,
-    /// A connect chain.
+    /// Addresses that race.
     Racer(Box<Racer>),
     /// One socket that is connecting.
     Attempt(Box<Attempt>),
@@ -79,7 +79,7 @@ pub(crate) enum Fsm {
 
 /// What a new machine is made from.
 pub(crate) enum Seed {
-    Chain(Chain),
+    Connect(Target),
     Attempt(Rc<RefCell<Contest>>, usize),
 }
 
@@ -89,7 +89,7 @@ impl Machine for Fsm {
 
     fn create(seed: Seed, scope: &mut Scope<'_, Context>) -> Response<Self, Void> {
         match seed {
-            Seed::Chain(chain) => Racer::create(chain, scope),
+            Seed::Connect(target) => Racer::create(target, scope),
             Seed::Attempt(contest, number) => Attempt::create(contest, number, scope),
         }
     }
@@ -118,9 +118,9 @@ impl Machine for Fsm {
             (Fsm::Racer(racer), SpawnError::NoSlabSpace(Seed::Attempt(contest, number))) => {
                 racer.spawn_failed(&contest, number, scope)
             }
-            (machine, SpawnError::NoSlabSpace(Seed::Chain(chain))) => {
+            (machine, SpawnError::NoSlabSpace(Seed::Connect(target))) => {
                 let full = io::Error::other("the event loop has no free slot");
-                scope.pool.failed(chain.place, Error::io("starting a connection", full));
+                scope.pool.failed(target.slot, Error::io("starting a connection", full));
                 machine.spawned(scope)
             }
             (machine, _) => machine.spawned(scope),
@@ -159,21 +159,21 @@ fn pump(scope: &mut Scope<'_, Context>) -> Reply {
     for message in context.messages.drain(..) {
         match message {
             Message::Request(job) => context.pool.checkout(job, now),
-            Message::Cancel(call) => context.pool.cancel(&call.outgoing.origin, call.ticket),
+            Message::Cancel(waiter) => context.pool.cancel(waiter),
         }
     }
     context.pool.expire(now);
     if context.shared.inbox.is_closed() {
-        context.pool.shut();
+        context.pool.close();
     }
     context.pool.publish();
     spawn_next(scope)
 }
 
-/// Starts the chains that have a place, one after the other, and ends the loop when all is over.
+/// Starts connecting for one slot after the other, and ends the loop when all is over.
 fn spawn_next(scope: &mut Scope<'_, Context>) -> Reply {
-    if let Some(chain) = scope.pool.next_chain() {
-        return Response::spawn(Fsm::Pool, Seed::Chain(chain));
+    if let Some(target) = scope.pool.next_target() {
+        return Response::spawn(Fsm::Pool, Seed::Connect(target));
     }
     if scope.pool.is_over() {
         scope.shutdown_loop();
@@ -257,7 +257,7 @@ fn make(config: &Config) -> io::Result<(Loop<Fsm>, Arc<Bell>)> {
     }
 }
 
-/// One slot for the pool, and for each connection three: while it is being made, its chain, and
+/// One slot for the pool, and for each connection three: while it is being made, its race, and
 /// two attempts. More attempts than that at once need a third silent address.
 fn sizes(config: &Config) -> rotor::Config {
     let machines = config.max_total.saturating_mul(3).saturating_add(16).min(MOST_MACHINES);

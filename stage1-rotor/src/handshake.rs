@@ -1,4 +1,4 @@
-//! The end of a chain: from a stream that is open, or being opened by a user's part, to a
+//! The last part of connecting: from a stream that is open, or being opened by a user's part, to a
 //! connection.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //!   passes both on to the connection;
 //! - a stream is asked to go on at whatever event: what it waits for is its own affair, until it
 //!   can serve;
-//! - the deadline is the chain's, which began with the name.
+//! - the deadline is that of all of connecting, which began with the name.
 
 use std::{io, sync::Arc, task::Waker};
 
@@ -23,7 +23,7 @@ use crate::{
     bell::Bell,
     event_loop::{Context, Fsm, Reply, end, unwatch},
     parts::guard,
-    pool::Chain,
+    pool::Target,
     serving::Serving,
     timer::{passed, rest},
     transport::{Readiness, Stream, Transport},
@@ -35,8 +35,8 @@ pub(crate) struct Handshake {
     step: Step,
     /// What the loop has said about it. What of this the handshake has used up is not known.
     told: Readiness,
-    chain: Chain,
-    /// The chain's.
+    target: Target,
+    /// For all of connecting.
     deadline: Time,
     bell: Arc<Bell>,
 }
@@ -53,13 +53,13 @@ impl Handshake {
     /// Goes on with a stream that a user's part is opening.
     pub(crate) fn dialled(
         stream: Stream,
-        chain: Chain,
+        target: Target,
         deadline: Time,
         bell: Arc<Bell>,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let told = Readiness { writable: true, ..Readiness::default() };
-        Box::new(Handshake { stream, step: Step::Dial, told, chain, deadline, bell })
+        Box::new(Handshake { stream, step: Step::Dial, told, target, deadline, bell })
             .step(scope)
     }
 
@@ -67,22 +67,22 @@ impl Handshake {
     pub(crate) fn opened(
         stream: Stream,
         told: Readiness,
-        chain: Chain,
+        target: Target,
         deadline: Time,
         bell: Arc<Bell>,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
-        if chain.origin.scheme() == Scheme::Http {
-            return Serving::begin(stream, told, chain.place, bell, scope);
+        if target.origin.scheme() == Scheme::Http {
+            return Serving::begin(stream, told, target.slot, bell, scope);
         }
-        io_model!(tls, request = chain.ticket, why = "handshake");
-        scope.pool.started(chain.place, Waker::from(bell.clone()));
+        io_model!(tls, request = target.request, why = "handshake");
+        scope.pool.held_by(target.slot, Waker::from(bell.clone()));
         let shared = scope.shared.clone();
-        match guard(|| shared.security.secure(&chain.origin, stream.into_box())).flatten() {
-            Err(error) => lose(&chain, Step::Tls.error(error), &bell, scope),
+        match guard(|| shared.security.secure(&target.origin, stream.into_box())).flatten() {
+            Err(error) => lose(&target, Step::Tls.error(error), &bell, scope),
             Ok(stream) => {
                 let (stream, step) = (Stream::Other(stream), Step::Tls);
-                Box::new(Handshake { stream, step, told, chain, deadline, bell }).step(scope)
+                Box::new(Handshake { stream, step, told, target, deadline, bell }).step(scope)
             }
         }
     }
@@ -92,7 +92,7 @@ impl Handshake {
         events: EventSet,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
-        io_model!(ready, request = self.chain.ticket, events = ?events);
+        io_model!(ready, request = self.target.request, events = ?events);
         self.told.add(events.into());
         self.step(scope)
     }
@@ -108,7 +108,7 @@ impl Handshake {
             let after = scope.config.connect_timeout;
             return self.fail(Error::Timeout { phase: TimeoutPhase::Connect, after }, scope);
         }
-        if !scope.pool.is_wanted(self.chain.place, self.chain.ticket) {
+        if !scope.pool.is_wanted(self.target.slot) {
             return self.fail(Error::ShutDown, scope);
         }
         match self.stream.handshake() {
@@ -125,18 +125,18 @@ impl Handshake {
     }
 
     fn done(self, scope: &mut Scope<'_, Context>) -> Reply {
-        let Handshake { stream, step, told, chain, deadline, bell } = self;
+        let Handshake { stream, step, told, target, deadline, bell } = self;
         match step {
-            Step::Dial => Handshake::opened(stream, told, chain, deadline, bell, scope),
-            Step::Tls => Serving::begin(stream, told, chain.place, bell, scope),
+            Step::Dial => Handshake::opened(stream, told, target, deadline, bell, scope),
+            Step::Tls => Serving::begin(stream, told, target.slot, bell, scope),
         }
     }
 
     fn fail(self, error: Error, scope: &mut Scope<'_, Context>) -> Reply {
-        let Handshake { stream, chain, bell, .. } = self;
+        let Handshake { stream, target, bell, .. } = self;
         unwatch(&stream, &bell, scope);
         drop(stream);
-        lose(&chain, error, &bell, scope)
+        lose(&target, error, &bell, scope)
     }
 
     /// Lies down until the stream is ready for something, or the time is over.
@@ -147,7 +147,7 @@ impl Handshake {
 }
 
 impl Step {
-    /// What a chain is lost with when this step fails.
+    /// What connecting has failed with if this step has.
     pub(crate) fn error(self, error: io::Error) -> Error {
         match self {
             Step::Dial => Error::io("opening a stream to the origin", error),
@@ -156,13 +156,13 @@ impl Step {
     }
 }
 
-/// Tells the one waiter for which a chain was begun, and ends the chain's machine.
+/// Connecting has failed: tells the pool, and ends the machine.
 pub(crate) fn lose(
-    chain: &Chain,
+    target: &Target,
     error: Error,
     bell: &Bell,
     scope: &mut Scope<'_, Context>,
 ) -> Reply {
-    scope.pool.failed(chain.place, error);
+    scope.pool.failed(target.slot, error);
     end(bell)
 }

@@ -1,8 +1,8 @@
 //! Stage 1: the pooled client as state machines on rotor 0.6.3 and mio 0.5, as it was done in 2016.
 //!
 //! A [`Client`] is a handle. Behind it stands one thread with one event loop, and in that loop
-//! machines: one takes in requests and keeps the pool, one per connect chain finds addresses and
-//! races them, one per attempt waits for its socket, one per stream shakes hands, one per connection
+//! machines: one takes in requests and keeps the pool, one per connection to be made finds
+//! addresses and races them, one per attempt waits for its socket, one per stream shakes hands, one per connection
 //! speaks HTTP/1.1. Futures are only what the user sees; inside nothing is ever awaited.
 //!
 //! What a user may replace is the resolver (`Config`), how a stream is opened, and how it is secured
@@ -38,7 +38,6 @@ mod sync;
 mod timer;
 mod tls;
 mod transport;
-mod waiters;
 
 #[cfg(feature = "openssl")]
 pub use self::openssl::OpenSsl;

@@ -5,7 +5,7 @@
 //! - the system's resolver blocks its thread, so it gets threads of its own: at most
 //!   [`MOST_THREADS`], made when there is something to ask, gone when there is nothing more. They
 //!   own nothing but the questions; nobody waits for their end;
-//! - a resolver that the user plugs in is foreign code: its panic fails one chain, not the loop.
+//! - a resolver that the user plugs in is foreign code: its panic fails one connect, not the loop.
 
 use std::{
     collections::VecDeque,

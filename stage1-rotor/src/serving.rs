@@ -3,23 +3,23 @@
 
 use std::{sync::Arc, task::Waker};
 
-use client_core::{CloseReason, io_model};
+use client_core::{CloseReason, io_model, pool::SlotId};
 use rotor::{EventSet, Scope};
 
 use crate::{
     bell::Bell,
     connection::{Connection, Delivery, Next},
     event_loop::{Context, Fsm, Reply, end, unwatch},
-    pool::{PlaceId, Turn},
+    pool::Command,
     timer::rest,
     transport::{Readiness, Stream, Transport},
 };
 
-/// A connection and where it belongs. It is boxed, since rotor moves a machine out of its slab and
+/// A connection and its slot. It is boxed, since rotor moves a machine out of its slab and
 /// back at every event.
 pub(crate) struct Serving {
     connection: Connection<Stream>,
-    place: PlaceId,
+    slot: SlotId,
     bell: Arc<Bell>,
 }
 
@@ -28,17 +28,17 @@ impl Serving {
     pub(crate) fn begin(
         stream: Stream,
         told: Readiness,
-        place: PlaceId,
+        slot: SlotId,
         bell: Arc<Bell>,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let now = scope.now();
         let waker = Waker::from(bell.clone());
-        let (number, turn) = scope.pool.connected(place, waker.clone());
+        let (number, command) = scope.pool.connected(slot, waker.clone());
         let config = scope.config.clone();
         let connection = Connection::new(stream, told, number, config, waker, now);
-        let this = Box::new(Serving { connection, place, bell });
-        this.take(turn, Delivery::Nothing, scope)
+        let this = Box::new(Serving { connection, slot, bell });
+        this.obey(command, Delivery::Nothing, scope)
     }
 
     pub(crate) fn ready(
@@ -54,17 +54,17 @@ impl Serving {
 
     pub(crate) fn woken(mut self: Box<Self>, scope: &mut Scope<'_, Context>) -> Reply {
         self.bell.heard();
-        if scope.pool.is_in_use(self.place) {
+        if scope.pool.is_in_use(self.slot) {
             let now = scope.now();
             let next = self.connection.woken(now, &mut scope.scratch);
             return self.settle(next, scope);
         }
-        match scope.pool.woken(self.place) {
-            Turn::Rest => {
+        match scope.pool.command(self.slot) {
+            Command::Nothing => {
                 scope.pool.publish();
                 self.rest()
             }
-            turn => self.take(turn, Delivery::Nothing, scope),
+            command => self.obey(command, Delivery::Nothing, scope),
         }
     }
 
@@ -83,29 +83,29 @@ impl Serving {
                 self.rest()
             }
             Next::Free(delivery) => {
-                let turn = scope.pool.checkin(self.place);
-                self.take(turn, delivery, scope)
+                let command = scope.pool.checkin(self.slot);
+                self.obey(command, delivery, scope)
             }
             Next::Close(reason, delivery) => self.close(reason, delivery, scope),
         }
     }
 
-    /// Does what the pool answered. The delivery goes out when the pool's figures are right.
-    fn take(
+    /// Does what the pool answered. The delivery goes out when the pool's numbers are published.
+    fn obey(
         mut self: Box<Self>,
-        turn: Turn,
+        command: Command,
         delivery: Delivery,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let now = scope.now();
-        let next = match turn {
-            Turn::Close(reason) => return self.close(reason, delivery, scope),
-            Turn::Serve(job) => {
+        let next = match command {
+            Command::Close(reason) => return self.close(reason, delivery, scope),
+            Command::Serve { job, reused } => {
                 scope.pool.publish();
                 delivery.deliver();
-                self.connection.start(job, now, &mut scope.scratch)
+                self.connection.start(job, reused, now, &mut scope.scratch)
             }
-            Turn::Rest => {
+            Command::Nothing => {
                 scope.pool.publish();
                 delivery.deliver();
                 self.connection.idle(now, &mut scope.scratch)
@@ -114,23 +114,21 @@ impl Serving {
         self.settle(next, scope)
     }
 
-    /// Tells the pool, closes the socket, then tells the caller: neither peer nor caller can know
-    /// of it before the pool's figures do. A chain that gets the place starts in a later turn.
+    /// Tells the pool, closes the socket, then tells the caller: neither peer nor caller can notice
+    /// the end before the pool's numbers show it. If the slot passes on, connecting starts in a
+    /// later turn, when the socket is closed.
     fn close(
         self: Box<Self>,
         reason: CloseReason,
         delivery: Delivery,
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
-        let Serving { mut connection, place, bell } = *self;
-        let delivery = match delivery {
-            Delivery::Retry(job) => {
-                scope.pool.retry(place, job, reason);
-                Delivery::Nothing
-            }
-            delivery => delivery,
+        let Serving { mut connection, slot, bell } = *self;
+        let (again, delivery) = match delivery {
+            Delivery::Retry(job) => (Some(job), Delivery::Nothing),
+            delivery => (None, delivery),
         };
-        scope.pool.closed(place, reason);
+        scope.pool.closed(slot, reason, again);
         scope.pool.publish();
         io_model!(deregister, connection = connection.number());
         connection.transport().close();

@@ -23,7 +23,10 @@ mod sync {
 
 use std::task::{Context, Poll, Waker};
 
-use client_core::{Error, Outgoing};
+use client_core::{
+    Config, Error, Origin, Outgoing,
+    pool::{Limits, Pool, WaiterId},
+};
 use http::Request;
 use loom::{
     model::Builder,
@@ -36,7 +39,7 @@ use loom::{
 
 use self::{
     bell::{Announce, Bell},
-    call::{Call, GivenUp, Job},
+    call::{Call, Holder, Job},
     inbox::{Inbox, Ring},
 };
 
@@ -78,6 +81,12 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 fn call() -> std::sync::Arc<Call> {
     let request = Request::get("http://h/").body(Default::default()).unwrap();
     Call::new(0, Outgoing::new(request).unwrap())
+}
+
+fn waiter() -> WaiterId {
+    let mut pool = Pool::new(Limits::from(&Config::new()));
+    let origin = Origin::of(&"http://h/".parse().unwrap()).unwrap();
+    pool.checkout(&origin, ()).expect("an empty pool")
 }
 
 /// The pool's machine, as far as its inbox goes: until it has taken so many messages.
@@ -191,29 +200,31 @@ fn a_loop_that_ends_without_an_answer_wakes_its_caller() {
 }
 
 #[test]
-fn a_caller_that_gives_up_is_noticed_by_whoever_has_its_call() {
-    explore(|| {
+fn a_caller_that_gives_up_is_noticed_by_each_holder_of_its_call() {
+    let waiter = waiter();
+    explore(move || {
         let queue = Queue::new();
         let call = call();
         let job = Job::new(call.clone());
         let machine = Bell::new(queue.clone());
         let handing_over = thread::spawn(move || {
-            let carried = job.carry(Some(&Waker::from(machine)));
-            (carried, job)
+            let waits = job.hold(Holder::Pool(waiter));
+            let served = job.hold(Holder::Machine(Waker::from(machine)));
+            (waits, served, job)
         });
-        let left = call.give_up();
-        let (carried, job) = handing_over.join().unwrap();
+        let told = call.give_up();
+        let (waits, served, job) = handing_over.join().unwrap();
         assert!(job.is_gone());
-        match left {
-            // The connection has it, and is rung.
-            GivenUp::Carried(waker) => {
-                assert!(carried);
+        match told {
+            None => assert_eq!((waits, served), (false, false)),
+            Some(Holder::Pool(told)) => {
+                assert_eq!((told, waits, served), (waiter, true, false));
+            }
+            Some(Holder::Machine(waker)) => {
+                assert_eq!((waits, served), (true, true));
                 waker.wake();
                 queue.sleep();
             }
-            // The pool has it, and will be told.
-            GivenUp::Waiting => assert!(!carried),
-            GivenUp::Nothing => unreachable!("nobody has answered"),
         }
     });
 }

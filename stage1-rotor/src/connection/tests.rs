@@ -148,8 +148,12 @@ fn call(method: Method, body: &'static str) -> Arc<Call> {
 
 impl Scene {
     fn start(&mut self) -> Next {
+        self.start_on(false)
+    }
+
+    fn start_on(&mut self, reused: bool) -> Next {
         let job = Job::new(self.call.clone());
-        self.connection.start(job, self.now, &mut self.scratch)
+        self.connection.start(job, reused, self.now, &mut self.scratch)
     }
 
     /// Another exchange, after one that left the connection fit for it.
@@ -158,7 +162,7 @@ impl Scene {
         let next = self.read(b"HTTP/1.1 204 \r\n\r\n");
         assert!(matches!(next, Next::Free(_)));
         self.call = call(method, "");
-        self.start()
+        self.start_on(true)
     }
 
     /// The input comes in pieces of at most the loop's buffer, with one event.
