@@ -98,7 +98,7 @@ impl Race {
     }
 
     /// What each address answered, in the order of the attempts.
-    fn take_failures(&mut self) -> Arc<[AttemptError]> {
+    fn take_failures(&mut self) -> Vec<AttemptError> {
         let mut failures = std::mem::take(&mut self.failures);
         failures.sort_by_key(|(number, _)| *number);
         failures.into_iter().map(|(_, error)| error).collect()
@@ -257,9 +257,9 @@ impl Racer {
             }
             Step::Wait(next) => self.rest(next),
             Step::Lost => {
-                let origin = self.target.origin.to_string().into();
-                let attempts = contest.borrow_mut().race.take_failures();
-                self.fail(Error::Connect { origin, attempts }, scope)
+                let failures = contest.borrow_mut().race.take_failures();
+                let error = Error::connect(&self.target.origin, failures);
+                self.fail(error, scope)
             }
         }
     }

@@ -191,8 +191,14 @@ impl Pool {
     }
 
     /// Connecting has failed. The error goes to the waiter that the connection was for, if that
-    /// still waits, and to no other.
+    /// still waits, and to no other. If there was no descriptor left, the policy may start connecting
+    /// for the slot again.
     pub(crate) fn failed(&mut self, slot: SlotId, error: Error) {
+        if error.is_out_of_descriptors() && self.policy.out_of_descriptors(slot) {
+            self.carry_out(Some(slot));
+            self.publish();
+            return;
+        }
         let job = self.policy.connect_failed(slot);
         job.iter().for_each(|job| self.unwatch(job));
         self.carry_out(Some(slot));

@@ -281,6 +281,24 @@ fn a_failure_to_connect_is_told_to_the_waiter_that_the_connection_was_for() {
 }
 
 #[test]
+fn connecting_that_finds_no_descriptor_starts_again_when_an_idle_connection_is_closed() {
+    let exhausted = || Error::io("opening a socket", std::io::Error::from_raw_os_error(24));
+    let mut scene = scene(Config::new());
+    let (idle, machine) = scene.idle("http://a/");
+    let ticket = scene.ask("http://b/");
+    let slot = scene.pool.next_target().unwrap().slot;
+    scene.pool.failed(slot, exhausted());
+    assert!(machine.was_woken() && scene.pool.next_target().is_none());
+    assert_eq!(scene.error(ticket), None);
+    assert!(matches!(scene.pool.command(idle), Command::Close(CloseReason::Evicted)));
+    scene.pool.closed(idle, CloseReason::Evicted, None);
+    assert!(scene.machine.was_woken());
+    let again = scene.pool.next_target().unwrap().slot;
+    scene.pool.failed(again, exhausted());
+    assert_eq!(scene.error(ticket), Some(ErrorKind::Io));
+}
+
+#[test]
 fn a_request_is_refused_when_too_many_wait() {
     let mut scene = scene(one().max_waiting(1));
     let tickets = [0; 4].map(|_| scene.ask("http://a/"));
