@@ -435,6 +435,7 @@ pub fn a_handshake_takes_a_place_in_the_pool<C: ApiClient>() {
     let mut calls = [(); 2].map(|()| Box::pin(client.request(get(&server.url("/")))));
     calls.iter_mut().for_each(begin);
     server.wait_open("hello");
+    eventually("two waiters", || client.stats().waiting == 2);
     let stats = client.stats();
     assert_eq!((stats.connecting, stats.created, stats.waiting), (1, 0, 2), "{stats:?}");
     server.open("go on");
