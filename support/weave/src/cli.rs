@@ -67,12 +67,12 @@ fn preprocess() -> Result<(), String> {
         mdbook_preprocessor::parse_input(std::io::stdin().lock()).map_err(|e| {
             format!("weave reads a book from mdBook 0.5; `weave --help` tells more: {e}")
         })?;
-    let book = Weave.run(&context, book).map_err(|e| e.to_string())?;
+    let book = Weave { tell }.run(&context, book).map_err(|e| e.to_string())?;
     serde_json::to_writer(std::io::stdout().lock(), &book).map_err(|e| e.to_string())
 }
 
 fn build() -> Result<(), String> {
-    let report = book::build(&root()?).map_err(|e| e.to_string())?;
+    let report = book::build(&root()?, tell).map_err(|e| e.to_string())?;
     eprintln!(
         "{} pages, {} links within the book followed: {}",
         report.pages,
@@ -80,6 +80,11 @@ fn build() -> Result<(), String> {
         report.index.display()
     );
     Ok(())
+}
+
+/// Progress goes to standard error, a line for each thing.
+fn tell(what: &str) {
+    eprintln!("weave: {what}");
 }
 
 fn list() -> Result<(), String> {
@@ -98,11 +103,18 @@ fn commands(record: bool, text: &str) -> Result<(), String> {
     let ours = |f: &&collect::Found| f.command.by.is_none() && f.command.line.contains(text);
     let chosen: Vec<_> = all.iter().filter(ours).collect();
     let mut failed = 0;
+    // What the compiler said first, for each command that it failed.
+    let mut errors: Vec<String> = Vec::new();
     for (n, found) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {}", n + 1, chosen.len(), found.command.line);
-        if let Err(message) = one(&root, &book, found, record) {
-            eprintln!("{}:{}: {message}", found.file, found.line);
-            failed += 1;
+        let Err(message) = one(&root, &book, found, record) else { continue };
+        failed += 1;
+        match run::compile_error(&message) {
+            Some(error) if errors.contains(&error) => eprintln!("the same error as before"),
+            error => {
+                eprintln!("{}:{}: {message}", found.file, found.line);
+                errors.extend(error);
+            }
         }
     }
     match failed {

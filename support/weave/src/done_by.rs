@@ -21,7 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::ledger::STAGES;
 use crate::ledger::units::{is_unit, stage_files};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Cause, Problem, Problems};
 use crate::sources::nearest::nearest;
 use crate::sources::{Source, Target, Tree, find};
 use crate::upstream::{Found, Upstream};
@@ -64,14 +64,12 @@ pub fn read(tree: &Tree, upstream: &Upstream, book: &Path) -> Result<Entries, Pr
     let mut entries = Entries::new();
     for (stage, path, value, line) in raw {
         let next = STAGES.get(stage + 1).copied().unwrap_or(STAGES[2]);
-        match entry(tree, upstream, next, value, line) {
-            Ok(entry) => {
-                entries.insert((stage, path), entry);
-            }
-            Err(message) => {
-                problems.push(Problem::at(&file, line, format!("`{path}`: {message}")))
-            }
-        }
+        // An entry that is wrong still speaks for its items: they are not missing besides.
+        let found = entry(tree, upstream, next, value, line).unwrap_or_else(|cause| {
+            problems.push(cause.for_line(&file, line, &format!("`{path}`: ")));
+            Entry { line, ..Entry::default() }
+        });
+        entries.insert((stage, path), found);
     }
     for stage in 0..2 {
         check_stage(tree, stage, &entries, &file, &mut problems)?;
@@ -194,15 +192,15 @@ fn entry(
     next: &str,
     raw: Raw,
     line: usize,
-) -> Result<Entry, String> {
+) -> Result<Entry, Cause> {
     if raw.by.is_empty() && raw.note.is_none() {
-        return Err("says neither who does the work nor why nobody does".to_owned());
+        return Err("says neither who does the work nor why nobody does".to_owned().into());
     }
     let by = raw.by.iter().map(|a| doer(tree, upstream, next, a)).collect::<Result<_, _>>()?;
     Ok(Entry { by, note: raw.note, line })
 }
 
-fn doer(tree: &Tree, upstream: &Upstream, next: &str, address: &str) -> Result<Doer, String> {
+fn doer(tree: &Tree, upstream: &Upstream, next: &str, address: &str) -> Result<Doer, Cause> {
     let package = address.split("::").next().unwrap_or(address);
     if tree.packages().any(|p| p == package) {
         return Ok(Doer::Ours(find::find(tree, address)?, address.to_owned()));

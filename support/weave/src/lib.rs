@@ -27,6 +27,7 @@ pub mod done_by;
 pub mod expand;
 pub mod ledger;
 pub mod problem;
+pub mod process;
 pub mod render;
 pub mod results;
 pub mod sources;
@@ -35,3 +36,4 @@ pub mod upstream;
 
 pub use book::{Report, build};
 pub use problem::{Problem, Problems};
+pub use upstream::Tell;

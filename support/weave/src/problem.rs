@@ -36,6 +36,47 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Why something that a line asks for cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A message about the line that asks.
+    Here(String),
+    /// A problem at another place. Every line that asks runs into the same one, so a build reports
+    /// it once.
+    There(Problem),
+}
+
+impl Cause {
+    /// The problem, for a line that asked; `about` precedes a message about that line.
+    pub fn for_line(self, file: &str, line: usize, about: &str) -> Problem {
+        match self {
+            Self::Here(message) => Problem::at(file, line, format!("{about}{message}")),
+            Self::There(problem) => problem,
+        }
+    }
+}
+
+impl From<String> for Cause {
+    fn from(message: String) -> Self {
+        Self::Here(message)
+    }
+}
+
+impl From<Problem> for Cause {
+    fn from(problem: Problem) -> Self {
+        Self::There(problem)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(message) => f.write_str(message),
+            Self::There(problem) => problem.fmt(f),
+        }
+    }
+}
+
 /// Every problem that was found; a build reports all of them at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);

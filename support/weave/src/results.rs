@@ -9,6 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::problem::Problem;
+
 /// The run that is kept with the sources.
 pub const REFERENCE: &str = "reference";
 
@@ -104,13 +106,14 @@ impl Results {
     ///
     /// # Errors
     /// A file that cannot be read, or that this version of the tool did not write.
-    pub fn load(book: &Path, name: &str) -> Result<Option<Self>, String> {
+    pub fn load(book: &Path, name: &str) -> Result<Option<Self>, Problem> {
         let path = book.join("results").join(format!("{name}.json"));
         if !path.exists() {
             return Ok(None);
         }
         let told = |error: &dyn std::fmt::Display| {
-            format!("results/{name}.json: {error} (`cargo run --release -- bench` writes one)")
+            let message = format!("{error} (`cargo run --release -- bench` writes one)");
+            Problem::of(format!("book/results/{name}.json"), message)
         };
         let text = std::fs::read_to_string(&path).map_err(|e| told(&e))?;
         serde_json::from_str(&text).map(Some).map_err(|e| told(&e))
@@ -163,10 +166,10 @@ impl Results {
 ///
 /// # Errors
 /// A file that is missing or malformed.
-pub fn targets(root: &Path) -> Result<Vec<Target>, String> {
+pub fn targets(root: &Path) -> Result<Vec<Target>, Problem> {
     let text = std::fs::read_to_string(root.join(TARGETS));
-    let text = text.map_err(|e| format!("{TARGETS}: {e}"))?;
-    serde_json::from_str(&text).map_err(|e| format!("{TARGETS}: {e}"))
+    let text = text.map_err(|e| Problem::of(TARGETS, e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| Problem::of(TARGETS, e.to_string()))
 }
 
 /// Stages, then peers, then floors.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::problem::{Cause, Problem};
 use crate::sources::nearest::nearest;
 
 /// The vocabulary, in the order in which an exchange comes to the words, with what each says.
@@ -85,17 +86,23 @@ impl Recording {
     /// Reads a scenario's recording.
     ///
     /// # Errors
-    /// A message that names the recordings that there are, or the word that is none.
-    pub fn load(book: &Path, scenario: &str) -> Result<Self, String> {
+    /// A message that names the recordings that there are, or the problem of the file.
+    pub fn load(book: &Path, scenario: &str) -> Result<Self, Cause> {
         let folder = book.join("recordings/trace");
         let text = fs::read_to_string(folder.join(format!("{scenario}.json")))
             .map_err(|_| missing(&folder, scenario))?;
-        let recording: Self = serde_json::from_str(&text)
-            .map_err(|error| format!("the recording `{scenario}`: {error}"))?;
+        let recording = Self::read(&text).map_err(|message| {
+            Problem::of(format!("book/recordings/trace/{scenario}.json"), message)
+        })?;
+        Ok(recording)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let recording: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         for event in recording.lanes.iter().flat_map(|lane| &lane.events) {
             about(&event.what)?;
             if event.part >= recording.parts.len() {
-                return Err(format!("the recording `{scenario}` has no part {}", event.part));
+                return Err(format!("the recording has no part {}", event.part));
             }
         }
         Ok(recording)

@@ -9,6 +9,7 @@ use super::preprocess::Weave;
 use super::warnings;
 use crate::checks;
 use crate::problem::{Problem, Problems};
+use crate::upstream::Tell;
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +22,15 @@ pub struct Report {
     pub links: usize,
 }
 
-/// Builds the book of a workspace: `book/` below its root.
+/// Builds the book of a workspace: `book/` below its root. `tell` is told what takes a while.
 ///
 /// # Errors
 /// Everything that is wrong with the book, each with its file and line where it has one.
-pub fn build(root: &Path) -> Result<Report, Problems> {
+pub fn build(root: &Path, tell: Tell) -> Result<Report, Problems> {
     let folder = root.join("book");
     let (built, warned) = warnings::collect(|| -> Result<PathBuf, Problems> {
         let mut book = MDBook::load(&folder).map_err(|e| told("book/book.toml", &e))?;
-        book.with_preprocessor(Weave);
+        book.with_preprocessor(Weave { tell });
         book.build().map_err(|e| told("book", &e))?;
         Ok(book.build_dir_for("html"))
     });

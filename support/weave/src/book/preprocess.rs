@@ -12,10 +12,14 @@ use crate::commands::collect::unchecked;
 use crate::expand::{self, Chapter, Weaver};
 use crate::problem::{Problem, Problems};
 use crate::sources::tree::slashed;
+use crate::upstream::Tell;
 
 /// The preprocessor by the name that it has in `book.toml`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Weave;
+#[derive(Debug, Clone, Copy)]
+pub struct Weave {
+    /// Is told what takes a while.
+    pub tell: Tell,
+}
 
 impl Preprocessor for Weave {
     fn name(&self) -> &'static str {
@@ -27,7 +31,7 @@ impl Preprocessor for Weave {
         let root = workspace(&context.root).map_err(Error::new)?;
         let src = context.root.join(&context.config.book.src);
         let src = slashed(src.strip_prefix(&root).unwrap_or(&src));
-        weave(&root, &context.root, &src, book).map_err(Error::new)
+        weave(&root, &context.root, &src, book, self.tell).map_err(Error::new)
     }
 }
 
@@ -62,8 +66,9 @@ fn weave(
     folder: &Path,
     src: &str,
     mut book: Book,
+    tell: Tell,
 ) -> std::result::Result<Book, Problems> {
-    let mut weaver = Weaver::open(root, folder)?;
+    let mut weaver = Weaver::open(root, folder, tell)?;
     each_chapter(&mut book.items, &mut |chapter| {
         let Some(page) = chapter.path.as_deref().map(slashed) else { return };
         weaver.pages.note(&weaver.tree, &page, &chapter.content);

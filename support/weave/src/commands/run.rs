@@ -59,6 +59,16 @@ pub fn tested_nothing(line: &str, output: &str) -> bool {
     line.contains("cargo test") && output.lines().filter_map(count).sum::<usize>() == 0
 }
 
+/// The compiler's first error in an output, with its place: many commands may fail of the same one.
+pub fn compile_error(output: &str) -> Option<String> {
+    if !output.contains("error: could not compile") {
+        return None;
+    }
+    let mut lines = output.lines().skip_while(|line| !line.starts_with("error"));
+    let (error, place) = (lines.next()?, lines.next().unwrap_or_default());
+    Some(format!("{error}\n{place}"))
+}
+
 /// Starts a command that runs meanwhile, and waits for its first line: a server that says where it
 /// serves can be asked.
 fn started(root: &Path, line: &str, limit: Duration) -> io::Result<Child> {
@@ -149,6 +159,17 @@ mod tests {
         assert!(tested_nothing("cargo test -p a gone", none));
         assert!(!tested_nothing("cargo test", &format!("{none}\nrunning 2 tests\n..\n")));
         assert!(!tested_nothing("cargo run", none));
+    }
+
+    #[test]
+    fn commands_that_fail_of_one_error_are_recognised() {
+        let error = "error[E0425]: cannot find value `x`\n --> src/lib.rs:3:5\n  |\n";
+        let of = |package: &str| {
+            format!("it printed\n{error}error: could not compile `{package}` (lib)\n")
+        };
+        assert_eq!(compile_error(&of("a")), compile_error(&of("b")));
+        assert!(compile_error(&of("a")).is_some_and(|told| told.ends_with("src/lib.rs:3:5")));
+        assert_eq!(compile_error("error: expected 200, found 404\n"), None);
     }
 
     #[test]

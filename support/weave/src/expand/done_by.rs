@@ -22,7 +22,7 @@ pub fn table(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
     let within =
         |path: &str| part.is_empty() || path == part || path.starts_with(&format!("{part}::"));
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for (source, n) in done_by::deleted(&weaver.tree, number).map_err(|e| e.to_string())? {
+    for (source, n) in done_by::deleted(&weaver.tree, number)? {
         let path = &source.items[n].path;
         let Some(entry) = done_by::entry_of(entries, number, path) else { continue };
         if !within(path) {

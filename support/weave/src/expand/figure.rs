@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Chapter, Expanded, Weaver};
 use crate::directive::Directive;
+use crate::problem::Problem;
 use crate::render::html::escape;
 use crate::render::number;
 
@@ -66,11 +67,12 @@ fn cut(text: &str, separates: impl Fn(char) -> bool) -> Vec<&str> {
     .collect()
 }
 
-fn load(weaver: &Weaver, file: &str) -> Result<Value, String> {
+fn load(weaver: &Weaver, file: &str) -> Result<Value, Problem> {
     let file = if file.contains('.') { file.to_owned() } else { format!("{file}.json") };
     let path = weaver.book.join("results").join(&file);
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("results/{file}: {e}"))?;
-    serde_json::from_str(&text).map_err(|e| format!("results/{file}: {e}"))
+    let wrong = |message| Problem::of(format!("book/results/{file}"), message);
+    let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))
 }
 
 fn at<'a>(value: &'a Value, key: &str) -> Result<&'a Value, String> {

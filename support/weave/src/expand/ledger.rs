@@ -34,7 +34,7 @@ pub fn items(weaver: &Weaver, directive: &Directive, chapter: Chapter<'_>) -> Ex
          <th scope=\"col\">concept</th>\
          <th scope=\"col\" class=\"n\">lines</th></tr></thead>\n<tbody>\n",
     );
-    let rows = count::items(&weaver.tree, stage, ledger).map_err(|e| e.to_string())?;
+    let rows = count::items(&weaver.tree, stage, ledger)?;
     for Unit { source, item, concept, lines } in rows {
         let item = &source.items[item];
         let name = format!("<code>{}</code>", escape(&item.path));

@@ -16,7 +16,7 @@ pub mod weaver;
 pub use weaver::Weaver;
 
 use crate::directive::{self, Directive, Part};
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem};
 use crate::sources::nearest::nearest;
 
 /// A chapter while it is expanded.
@@ -38,6 +38,8 @@ pub enum Failure {
     Here(String),
     /// A message about a line of its block.
     Line(usize, String),
+    /// A problem at another place, which other lines may have too.
+    There(Problem),
     /// What is wrong is reported once, for the whole book.
     Elsewhere,
 }
@@ -45,6 +47,21 @@ pub enum Failure {
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self::Here(message)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::There(problem)
+    }
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Here(message) => Self::Here(message),
+            Cause::There(problem) => Self::There(problem),
+        }
     }
 }
 
@@ -127,6 +144,7 @@ pub fn expand(
                 Err(Failure::Here(message)) => {
                     problems.push(Problem::at(chapter.file, directive.line, message));
                 }
+                Err(Failure::There(problem)) => problems.push(problem),
                 Err(Failure::Elsewhere) => {}
                 Err(Failure::Line(line, message)) => {
                     problems.push(Problem::at(chapter.file, line, message));

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::{Chapter, Expanded, Weaver};
 use crate::directive::Directive;
+use crate::problem::Problem;
 use crate::render::bars;
 use crate::render::html::{escape, plural};
 use crate::render::number;
@@ -184,9 +185,9 @@ fn beside<'a>(
         .collect()
 }
 
-fn reference(weaver: &Weaver) -> Result<Results, String> {
-    Results::load(&weaver.book, REFERENCE)?
-        .ok_or_else(|| format!("results/{REFERENCE}.json is missing"))
+fn reference(weaver: &Weaver) -> Result<Results, Problem> {
+    let missing = || Problem::of(format!("book/results/{REFERENCE}.json"), "is missing");
+    Results::load(&weaver.book, REFERENCE)?.ok_or_else(missing)
 }
 
 fn title(of: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::{Chapter, Expanded, Failure, Weaver};
 use crate::directive::Directive;
+use crate::problem::Cause;
 use crate::render::step::{self, Column};
 use crate::render::{pairs, pick};
 use crate::sources::find;
@@ -32,7 +33,7 @@ fn columns(
     weaver: &Weaver,
     directive: &Directive,
     chapter: Chapter<'_>,
-) -> Result<(Column, Column), String> {
+) -> Result<(Column, Column), Cause> {
     let old = column(weaver, directive.get("old"), "old", chapter)?;
     let new = column(weaver, directive.get("new"), "new", chapter)?;
     Ok((old, new))
@@ -44,7 +45,7 @@ fn column(
     paths: Option<&str>,
     key: &str,
     chapter: Chapter<'_>,
-) -> Result<Column, String> {
+) -> Result<Column, Cause> {
     let paths = paths.ok_or_else(|| format!("`{key}=` is missing"))?;
     let mut column = Column::default();
     if paths == "nothing" {

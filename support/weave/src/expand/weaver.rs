@@ -10,7 +10,7 @@ use crate::ledger::{self, count::Ledger};
 use crate::problem::{Problem, Problems};
 use crate::render::html::slug;
 use crate::sources::{Lines, Source, Tree};
-use crate::upstream::Upstream;
+use crate::upstream::{Tell, Upstream};
 
 /// The sources, and what the book has shown of them so far.
 #[derive(Debug)]
@@ -34,16 +34,16 @@ pub struct Weaver {
 }
 
 impl Weaver {
-    /// Opens the workspace around a book.
+    /// Opens the workspace around a book; `tell` is told what cargo fetches.
     ///
     /// # Errors
     /// A workspace whose manifests cannot be read.
-    pub fn open(root: &Path, book: &Path) -> Result<Self, Problem> {
+    pub fn open(root: &Path, book: &Path, tell: Tell) -> Result<Self, Problem> {
         Ok(Self {
             tree: Tree::open(root)?,
             book: book.to_owned(),
             pages: Pages::default(),
-            upstream: Upstream::new(root),
+            upstream: Upstream::new(root, tell),
             ledger: OnceCell::new(),
             done_by: OnceCell::new(),
             shown: RefCell::default(),

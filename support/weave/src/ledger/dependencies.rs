@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::STAGES;
+use crate::problem::Cause;
 use crate::render::html::{escape, thousands};
 use crate::upstream::Upstream;
 
@@ -11,7 +12,7 @@ use crate::upstream::Upstream;
 ///
 /// # Errors
 /// What cargo or the sources say.
-pub fn table(upstream: &Upstream) -> Result<String, String> {
+pub fn table(upstream: &Upstream) -> Result<String, Cause> {
     let shared = upstream.dependencies("client-core")?;
     let mut rows = BTreeMap::<(String, String), (usize, [bool; 3])>::new();
     let mut sums = [0; 3];

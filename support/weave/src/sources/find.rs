@@ -15,6 +15,7 @@ use super::item::{Item, Kind, Lines, squeeze};
 use super::nearest::nearest;
 use super::source::Source;
 use super::tree::{Files, Tree};
+use crate::problem::Cause;
 
 /// What a path names.
 #[derive(Debug, Clone)]
@@ -41,8 +42,8 @@ impl Target {
 /// Finds what a path names.
 ///
 /// # Errors
-/// A message that says what exists instead.
-pub fn find(tree: &Tree, path: &str) -> Result<Target, String> {
+/// A message that says what exists instead, or the problem of a file that cannot be read.
+pub fn find(tree: &Tree, path: &str) -> Result<Target, Cause> {
     let path = squeeze(path);
     let (package, rest) = match path.split_once("::") {
         Some((package, rest)) => (package, rest),
@@ -50,9 +51,9 @@ pub fn find(tree: &Tree, path: &str) -> Result<Target, String> {
     };
     if !tree.packages().any(|p| p == package) {
         let names = tree.packages().collect::<Vec<_>>().join(", ");
-        return Err(format!("no package `{package}`; the workspace has {names}"));
+        return Err(format!("no package `{package}`; the workspace has {names}").into());
     }
-    let files = tree.files(package).map_err(|e| e.to_string())?;
+    let files = tree.files(package)?;
     if rest.is_empty() {
         return Ok(Target::Package(files));
     }
@@ -68,10 +69,12 @@ pub fn find(tree: &Tree, path: &str) -> Result<Target, String> {
             Err(format!(
                 "no item `{rest}` in {package}; the nearest are {}",
                 near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-            ))
+            )
+            .into())
         }
         Err(NotOne::Several(places)) => {
-            Err(format!("`{rest}` fits more than one item of {package}: {}", places.join(", ")))
+            let places = places.join(", ");
+            Err(format!("`{rest}` fits more than one item of {package}: {places}").into())
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::Deserialize;
 
+use super::cargo::{self, Tell};
 use super::package::Package;
+use crate::problem::Problem;
 
 /// Packages by cargo's identifier, and who links whom.
 #[derive(Debug)]
@@ -63,27 +64,18 @@ struct DependencyKind {
 }
 
 impl Metadata {
-    /// Asks cargo, without the network and without changing the lock file.
+    /// Asks cargo, which fetches what is missing; the lock file is not changed.
     ///
     /// # Errors
-    /// What cargo prints.
-    pub fn ask(root: &Path) -> Result<Self, String> {
-        let host = host()?;
-        let arguments = [
-            "metadata",
-            "--locked",
-            "--offline",
-            "--format-version=1",
-            "--filter-platform",
-            &host,
-        ];
-        let answer = output("cargo", &arguments, root)?;
+    /// One sentence about all of it.
+    pub fn ask(root: &Path, tell: Tell) -> Result<Self, Problem> {
+        let answer = cargo::metadata(root, tell)?;
         Self::read(&answer)
+            .map_err(|e| Problem::of("Cargo.lock", format!("`cargo metadata` said {e}")))
     }
 
-    fn read(answer: &str) -> Result<Self, String> {
-        let answer: Answer =
-            serde_json::from_str(answer).map_err(|e| format!("cargo metadata: {e}"))?;
+    fn read(answer: &str) -> serde_json::Result<Self> {
+        let answer: Answer = serde_json::from_str(answer)?;
         let members = answer.workspace_members;
         let packages =
             answer.packages.into_iter().map(|p| (p.id.clone(), package(p, &members))).collect();
@@ -161,27 +153,4 @@ fn package(answer: PackageAnswer, members: &BTreeSet<String>) -> Package {
         version: answer.version,
         manifest: answer.manifest_path,
     }
-}
-
-/// The platform that rustc builds for here.
-fn host() -> Result<String, String> {
-    let version = output("rustc", &["-vV"], Path::new("."))?;
-    version
-        .lines()
-        .find_map(|l| l.strip_prefix("host: "))
-        .map(str::to_owned)
-        .ok_or_else(|| "rustc -vV names no host".to_owned())
-}
-
-fn output(program: &str, arguments: &[&str], folder: &Path) -> Result<String, String> {
-    let run = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .map_err(|e| format!("{program}: {e}"))?;
-    if !run.status.success() {
-        let said = String::from_utf8_lossy(&run.stderr);
-        return Err(format!("{program} {}: {}", arguments.join(" "), said.trim()));
-    }
-    String::from_utf8(run.stdout).map_err(|e| format!("{program}: {e}"))
 }

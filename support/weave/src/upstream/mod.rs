@@ -1,8 +1,9 @@
 //! The sources of locked dependencies, where cargo has put them.
 //!
-//! Cargo says where: `cargo metadata --locked --offline`, for this platform, so that nothing is
-//! fetched that a build did not fetch. Its answer is asked for once.
+//! Cargo says where, for this platform, and fetches what is missing. It is asked once, when the
+//! first source is needed.
 
+pub mod cargo;
 pub mod metadata;
 pub mod package;
 
@@ -11,19 +12,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+pub use cargo::Tell;
 use metadata::Metadata;
 pub use package::Package;
 
+use crate::problem::{Cause, Problem};
 use crate::sources::Source;
 use crate::sources::find::{NotOne, find_in};
 use crate::sources::item::squeeze;
 use crate::sources::nearest::nearest;
+use crate::sources::tree::slashed;
 
 /// All packages that the workspace's lock file names for this platform.
 #[derive(Debug)]
 pub struct Upstream {
     root: PathBuf,
-    metadata: OnceCell<Result<Metadata, String>>,
+    tell: Tell,
+    metadata: OnceCell<Result<Metadata, Problem>>,
     /// Files that were parsed for one address and may be needed for another.
     parsed: RefCell<BTreeMap<PathBuf, Rc<Source>>>,
 }
@@ -40,28 +45,31 @@ pub struct Found {
 }
 
 impl Upstream {
-    /// The packages of a workspace; cargo is asked when the first is needed.
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), metadata: OnceCell::new(), parsed: RefCell::default() }
+    /// The packages of a workspace; cargo is asked when the first is needed, and `tell` is told what
+    /// it fetches.
+    pub fn new(root: &Path, tell: Tell) -> Self {
+        let root = root.to_owned();
+        Self { root, tell, metadata: OnceCell::new(), parsed: RefCell::default() }
     }
 
-    fn metadata(&self) -> Result<&Metadata, String> {
-        self.metadata.get_or_init(|| Metadata::ask(&self.root)).as_ref().map_err(Clone::clone)
+    fn metadata(&self) -> Result<&Metadata, Problem> {
+        let ask = || Metadata::ask(&self.root, self.tell);
+        self.metadata.get_or_init(ask).as_ref().map_err(Clone::clone)
     }
 
     /// What a member links, at any depth; the member itself is left out.
     ///
     /// # Errors
     /// What cargo says.
-    pub fn dependencies(&self, member: &str) -> Result<Vec<Package>, String> {
-        self.metadata()?.dependencies(member)
+    pub fn dependencies(&self, member: &str) -> Result<Vec<Package>, Cause> {
+        Ok(self.metadata()?.dependencies(member)?)
     }
 
     /// The locked version of a package, or of that which a member asks for or links.
     ///
     /// # Errors
     /// A package that is not there, or is there in several versions.
-    pub fn version(&self, name: &str, of: Option<&str>) -> Result<String, String> {
+    pub fn version(&self, name: &str, of: Option<&str>) -> Result<String, Cause> {
         if let Some(member) = of {
             let direct = self.metadata()?.direct(member)?;
             return match direct.iter().find(|p| p.name == name) {
@@ -71,10 +79,11 @@ impl Upstream {
         }
         match self.metadata()?.versions(name).as_slice() {
             [one] => Ok((*one).to_owned()),
-            [] => Err(format!("the lock file has no package `{name}`")),
+            [] => Err(format!("the lock file has no package `{name}`").into()),
             several => {
                 let versions = several.join(" and ");
-                Err(format!("`{name}` is locked in versions {versions}: say `of=PACKAGE`"))
+                Err(format!("`{name}` is locked in versions {versions}: say `of=PACKAGE`")
+                    .into())
             }
         }
     }
@@ -83,7 +92,7 @@ impl Upstream {
     ///
     /// # Errors
     /// A message that says what exists instead.
-    pub fn find(&self, member: &str, address: &str) -> Result<Found, String> {
+    pub fn find(&self, member: &str, address: &str) -> Result<Found, Cause> {
         let (path, file) = match address.split_once(" @ ") {
             Some((path, file)) => (squeeze(path), Some(file.trim())),
             None => (squeeze(address), None),
@@ -96,24 +105,27 @@ impl Upstream {
         match find_in(&files, item) {
             Ok((source, item)) => Ok(Found { package, source, item }),
             Err(NotOne::Several(places)) => {
-                Err(format!("`{item}` fits several items of {name}: {}", places.join(", ")))
+                let places = places.join(", ");
+                Err(format!("`{item}` fits several items of {name}: {places}").into())
             }
             Err(NotOne::None) => {
                 let last = last_word(item);
                 let known = files.iter().flat_map(|f| &f.items).map(|i| i.path.as_str());
                 let near = nearest(item, known, 3).join("`, `");
                 if near.is_empty() {
-                    return Err(format!("no file of {name} {} says `{last}`", package.version));
+                    let version = package.version;
+                    return Err(format!("no file of {name} {version} says `{last}`").into());
                 }
                 Err(format!(
                     "{name} {} has no item `{item}`; of the files that say `{last}`, the nearest are `{near}`",
                     package.version
-                ))
+                )
+                .into())
             }
         }
     }
 
-    fn package(&self, member: &str, name: &str) -> Result<Package, String> {
+    fn package(&self, member: &str, name: &str) -> Result<Package, Cause> {
         let linked = self.dependencies(member)?;
         let named: Vec<Package> = linked
             .into_iter()
@@ -121,10 +133,11 @@ impl Upstream {
             .collect();
         match named.as_slice() {
             [one] => Ok(one.clone()),
-            [] => Err(format!("{member} links no package `{name}`")),
+            [] => Err(format!("{member} links no package `{name}`").into()),
             several => {
                 let versions: Vec<&str> = several.iter().map(|p| p.version.as_str()).collect();
-                Err(format!("{member} links `{name}` in versions {}", versions.join(" and ")))
+                let versions = versions.join(" and ");
+                Err(format!("{member} links `{name}` in versions {versions}").into())
             }
         }
     }
@@ -135,7 +148,7 @@ impl Upstream {
         package: &Package,
         item: &str,
         file: Option<&str>,
-    ) -> Result<Vec<Rc<Source>>, String> {
+    ) -> Result<Vec<Rc<Source>>, Cause> {
         let last = last_word(item);
         let mut files = Vec::new();
         for path in package.files()? {
@@ -143,20 +156,22 @@ impl Upstream {
             if file.is_some_and(|f| f != shown) {
                 continue;
             }
-            let text = std::fs::read_to_string(&path).map_err(|e| format!("{shown}: {e}"))?;
+            let text = std::fs::read_to_string(&path)
+                .map_err(|e| Problem::of(slashed(&path), e.to_string()))?;
             if text.contains(last) {
                 files.push(self.parse(package, &path, &text)?);
             }
         }
         match file {
             Some(file) if files.is_empty() => {
-                Err(format!("{} {} has no `{last}` in `{file}`", package.name, package.version))
+                let (name, version) = (&package.name, &package.version);
+                Err(format!("{name} {version} has no `{last}` in `{file}`").into())
             }
             _ => Ok(files),
         }
     }
 
-    fn parse(&self, package: &Package, path: &Path, text: &str) -> Result<Rc<Source>, String> {
+    fn parse(&self, package: &Package, path: &Path, text: &str) -> Result<Rc<Source>, Problem> {
         if let Some(source) = self.parsed.borrow().get(path) {
             return Ok(Rc::clone(source));
         }

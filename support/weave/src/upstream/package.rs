@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::problem::Problem;
 use crate::sources::source::module_of;
 use crate::sources::tree::slashed;
 use crate::sources::{Lines, Source, lex};
@@ -39,13 +40,12 @@ impl Package {
     ///
     /// # Errors
     /// The disk's.
-    pub fn files(&self) -> Result<Vec<PathBuf>, String> {
+    pub fn files(&self) -> Result<Vec<PathBuf>, Problem> {
         let mut files = Vec::new();
         collect(&self.src(), &mut files).map_err(|e| {
-            format!(
-                "the sources of {} {} are not here ({e}); a build fetches them",
-                self.name, self.version
-            )
+            let folder = self.src();
+            let (name, version) = (&self.name, &self.version);
+            Problem::of(slashed(&folder), format!("the sources of {name} {version}: {e}"))
         })?;
         files.sort();
         Ok(files)
@@ -60,10 +60,11 @@ impl Package {
     ///
     /// # Errors
     /// The disk's.
-    pub fn code_lines(&self) -> Result<usize, String> {
+    pub fn code_lines(&self) -> Result<usize, Problem> {
         let mut sum = 0;
         for path in self.files()? {
-            let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", self.shown(&path)))?;
+            let bytes =
+                fs::read(&path).map_err(|e| Problem::of(slashed(&path), e.to_string()))?;
             sum += lex::count_code(&String::from_utf8_lossy(&bytes));
         }
         Ok(sum)
@@ -73,10 +74,10 @@ impl Package {
     ///
     /// # Errors
     /// A file that is no Rust.
-    pub fn parse(&self, path: &Path, text: &str) -> Result<Source, String> {
+    pub fn parse(&self, path: &Path, text: &str) -> Result<Source, Problem> {
         let inner = path.strip_prefix(self.src()).unwrap_or(path);
         let module = module_of(&Path::new("src").join(inner), true);
-        Source::parse(&self.name, self.shown(path), module, text).map_err(|e| e.to_string())
+        Source::parse(&self.name, self.shown(path), module, text)
     }
 
     /// The page of some lines in the documentation of this version.

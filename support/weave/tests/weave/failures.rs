@@ -86,7 +86,11 @@ fn a_command_that_another_check_runs_is_run_by_it() {
 
 #[test]
 fn a_figure_has_a_file_and_a_key() {
-    page_fails("{{#figure calls.json ns}}", "calls");
+    fails(
+        &Workspace::new("# A?\n\n{{#figure calls.json ns}}\n"),
+        "book/results/calls.json",
+        "",
+    );
     let workspace = Workspace::new("# A?\n\n{{#figure calls.json row.ns}}\n");
     workspace.write("book/results/calls.json", r#"{"rows":{"ns":1}}"#);
     fails(&workspace, "book/src/page.md:3", "there is rows");
@@ -94,11 +98,12 @@ fn a_figure_has_a_file_and_a_key() {
 
 #[test]
 fn a_run_of_the_comparison_is_the_reference_or_the_readers_own() {
-    page_fails("{{#measured-counters}}", "results/reference.json is missing");
+    let missing = Workspace::new("# A?\n\n{{#measured-counters}}\n\n{{#measured-machine}}\n");
+    assert_eq!(missing.build().unwrap_err(), ["book/results/reference.json: is missing"]);
     let workspace = Workspace::new("# A?\n\n{{#measured-mine}}\n");
     assert!(workspace.build().is_ok(), "nobody has to have measured");
     workspace.write("book/results/mine.json", "{}");
-    fails(&workspace, "book/src/page.md:3", "results/mine.json");
+    fails(&workspace, "book/results/mine.json", "missing field");
 }
 
 /// A recording of two words.
@@ -132,9 +137,11 @@ fn a_recording_has_no_word_and_no_part_that_nobody_explains() {
         ("\"part\":0,\"what\":\"wake\"", "\"part\":1,\"what\":\"wake\"", "has no part 1"),
         ("\"about\"", "\"of\"", "unknown field `of`"),
     ] {
-        let workspace = Workspace::new("# A?\n\n{{#trace talk}}\n");
-        workspace.write("book/recordings/trace/talk.json", &RECORDING.replace(old, new));
-        fails(&workspace, "book/src/page.md:3", message);
+        let workspace = Workspace::new("# A?\n\n{{#trace talk}}\n\n{{#trace-counts talk}}\n");
+        let file = "book/recordings/trace/talk.json";
+        workspace.write(file, &RECORDING.replace(old, new));
+        fails(&workspace, file, message);
+        assert_eq!(workspace.build().unwrap_err().len(), 1, "two lines need it, one is told");
     }
 }
 
@@ -157,6 +164,19 @@ fn a_link_leads_somewhere_and_nothing_is_loaded_from_the_network() {
     let workspace = Workspace::new("# A?\n\n<p id=\"x\">a</p>\n<p id=\"x\">b</p>\n");
     let found = workspace.build().unwrap_err();
     assert!(found.iter().any(|l| l.contains("`x` is here for the second time")), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_no_rust_is_told_once_however_many_lines_show_it() {
+    let workspace = Workspace::with_ledger(
+        "# A?\n\n{{#item stage1-rotor::pool::Pool}}\n\n{{#lines stage1-rotor::pool::wake}}\n\n\
+         {{#step old=\"stage1-rotor::pool::Pool\" new=\"stage2-mio::pool::Pool\"}}\n\n\
+         {{#ledger}}\n\n{{#done-by stage1-rotor}}\n",
+    );
+    workspace.replace("stage1-rotor/src/pool.rs", "free: usize,", "free: usize, }");
+    let found = workspace.build().unwrap_err();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("stage1-rotor/src/pool.rs:"), "{found:?}");
 }
 
 #[test]

@@ -5,5 +5,7 @@
 mod book;
 mod doors;
 mod failures;
+#[cfg(unix)]
+mod fetch;
 mod sources;
 mod workspace;

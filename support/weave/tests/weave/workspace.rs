@@ -148,7 +148,8 @@ impl Workspace {
 
     /// Builds the book; the problems as lines, if there are any.
     pub(crate) fn build(&self) -> Result<weave::Report, Vec<String>> {
-        weave::build(&self.0).map_err(|found| found.0.iter().map(ToString::to_string).collect())
+        weave::build(&self.0, |_| {})
+            .map_err(|found| found.0.iter().map(ToString::to_string).collect())
     }
 }
 
