@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Body, CloseReason, Config, Error, ErrorKind, Outgoing};
+use client_core::{Body, CloseReason, Config, Error, ErrorKind, Outgoing, Upload};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 
@@ -198,6 +198,7 @@ pub(super) fn play<S: Subject>(script: &[u8]) -> String {
         .max_headers(20)
         .max_body(20_000)
         .body_window(WINDOW)
+        .write_idle_timeout(Duration::from_secs(2))
         .head_timeout(Duration::from_secs(2))
         .body_idle_timeout(Duration::from_secs(2))
         .total_timeout(Duration::from_secs(10))
@@ -283,13 +284,17 @@ impl<S: Subject> Scene<S> {
                     true
                 }
                 Poll::Ready(end) => {
-                    let end = end.map_or("end".to_owned(), |end| match end {
+                    let mut end = end.map_or("end".to_owned(), |end| match end {
                         Ok(_) => "end".to_owned(),
                         Err(error) => error.kind().to_string(),
                     });
+                    if body.exchange().upload != Upload::Whole {
+                        end.push_str(", upload cut");
+                    }
                     // By how much a read overshoots the window is each stage's own affair, and what
                     // it had not read when time ran out nobody gets.
-                    let _ = if end == ErrorKind::Timeout.as_str() && *length >= WINDOW {
+                    let _ = if end.starts_with(ErrorKind::Timeout.as_str()) && *length >= WINDOW
+                    {
                         writeln!(self.told, " a window or more, {end}")
                     } else {
                         writeln!(self.told, " {length} bytes ({sum:x}) {end}")

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!              start                  head                   end
-//!   Idle ───────────────▶ Head ───────────────▶ Body ───────────────▶ Idle, or closed
-//!    │                     │ └────────── head and body whole ────────────▲
+//!   Idle ───────────────▶ Head ───────────────▶ Body ─────────┬─────▶ Idle, or closed
+//!    │                     │ └────────── head and body whole ─┤          ▲
+//!    │                     │                        request   │          │ request
+//!    │                     │                     not yet sent ▼          │ sent, or cut
+//!    │                     │                                Upload ──────┘
 //!    ▼ peer, time          ▼ peer, time, caller  ▼ peer, time, reader
 //!  closed                closed, or sent again  closed
 //! ```
@@ -14,7 +17,9 @@
 //! - it says what comes next ([`Next`]), and hands over what is to be told last ([`Completion`])
 //!   instead of telling it. So the pool has the connection, or knows that it is closed, before the
 //!   caller sees the end;
-//! - reading and writing go on independently: a response may come before the request is written;
+//! - reading and writing go on independently. A response may come before the request is written,
+//!   and its end then waits until the request is sent or will not be sent any further;
+//! - one limit of time runs at a time, besides that of the whole call ([`Progress`]);
 //! - at every event, whatever state it is in, it lets its transport flush: TLS may have something
 //!   to say that nobody here has asked for;
 //! - after so many reads in a row it lets the others have their turn.
@@ -27,8 +32,8 @@ use std::{
 
 use bytes::Bytes;
 use client_core::{
-    Attempt, Body, CloseReason, Config, Error, Exchange as About, Outgoing, TimeoutPhase,
-    Upload,
+    Allowance, Attempt, Body, CloseReason, Config, Error, Exchange as About, Outcome, Outgoing,
+    Progress, TimeoutPhase, Upload,
     body::{self, Gone, Sender},
     decode::{BodyLength, Event, Head, Limits},
     io_model, may_retry,
@@ -101,8 +106,7 @@ pub(crate) struct Connection<T> {
     number: u64,
     /// It has carried an exchange before.
     reused: bool,
-    /// How many more requests the peer will serve, if it said so.
-    uses_left: Option<u64>,
+    allowance: Allowance,
 }
 
 #[derive(Debug)]
@@ -129,24 +133,31 @@ struct Exchange {
     /// Why the rest of the request cannot be written. The response may have come all the same.
     write_error: Option<io::Error>,
     phase: Phase,
+    /// How far it had come when the limit of time that runs now began.
+    progress: Progress,
+    /// When that limit runs out.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// The head is to come, by this time once the request is written.
-    Head { reply: Reply, until: Option<Instant> },
+    /// The head is to come.
+    Head { reply: Reply },
     /// It has come, with this much of the body. Its caller has not seen it: if the body is whole
     /// already, they are handed over as one.
     Arrived { reply: Reply, head: Head, first: Bytes },
-    /// The body is to come, the next of it by this time, unless its window is full.
-    Body { sender: Sender, until: Option<Instant> },
+    /// The body is to come.
+    Body { sender: Sender, full: bool },
+    /// The response is whole, and the rest of the request is to be written.
+    Upload { sender: Sender, trailers: Option<HeaderMap> },
     /// Only while one phase becomes the next.
     Between,
 }
 
-/// How an exchange went.
-enum Outcome {
-    Whole(Option<HeaderMap>),
+/// How an exchange ends.
+enum Ending {
+    /// The response is whole. If the request is not, this is why, unless the response said so.
+    Whole(Option<HeaderMap>, Option<CloseReason>),
     Failed(Error, CloseReason),
     ReaderGone,
     Cancelled,
@@ -171,7 +182,7 @@ impl<T: Transport> Connection<T> {
             state: State::Idle { until: after(now, config.idle_timeout) },
             number,
             reused: false,
-            uses_left: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -208,7 +219,9 @@ impl<T: Transport> Connection<T> {
             about,
             deadline: pending.deadline,
             write_error: None,
-            phase: Phase::Head { reply: pending.reply, until: None },
+            phase: Phase::Head { reply: pending.reply },
+            progress: Progress::default(),
+            until: None,
         });
         self.advance(turn)
     }
@@ -231,20 +244,20 @@ impl<T: Transport> Connection<T> {
         match &self.state {
             State::Idle { until } => Some(*until),
             State::Busy(exchange) => {
-                [exchange.until(), exchange.deadline].into_iter().flatten().min()
+                [exchange.until, exchange.deadline].into_iter().flatten().min()
             }
         }
     }
 
     /// Ends what has taken too long by now.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) -> Next {
-        match &self.state {
+        match &mut self.state {
             State::Idle { until } if *until <= turn.now => {
                 Next::close(CloseReason::IdleExpired)
             }
             State::Idle { .. } => Next::Wait,
-            State::Busy(exchange) => match exchange.expired(turn) {
-                Some(error) => self.end(Outcome::Failed(error, CloseReason::Timeout), turn),
+            State::Busy(exchange) => match exchange.expire(turn) {
+                Some(ending) => self.end(ending, turn),
                 None => Next::Wait,
             },
         }
@@ -254,7 +267,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn cancel(&mut self, number: u64, turn: &mut Turn<'_>) -> Next {
         match &self.state {
             State::Busy(exchange) if exchange.number == number => {
-                self.end(Outcome::Cancelled, turn)
+                self.end(Ending::Cancelled, turn)
             }
             _ => Next::Wait,
         }
@@ -262,54 +275,59 @@ impl<T: Transport> Connection<T> {
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
         let State::Busy(exchange) = &mut self.state else { return Next::Wait };
-        exchange.write(&mut self.framing, &mut self.transport, turn);
+        let (framing, transport) = (&mut self.framing, &mut self.transport);
+        exchange.write(framing, transport);
+        let mut step = Step::Read;
         for _ in 0..READS_IN_A_ROW {
-            match exchange.read(&mut self.framing, &mut self.transport, turn) {
-                Step::Read => {}
-                // A write that waited for a read has had one now.
-                Step::Blocked if exchange.may_write(&self.framing) => return Next::Again,
-                Step::Blocked => return Next::Wait,
-                Step::Over(outcome) => return self.end(outcome, turn),
+            step = exchange.read(framing, transport, turn);
+            if !matches!(step, Step::Read) {
+                break;
             }
         }
-        Next::Again
+        exchange.keep_time(framing, turn);
+        match step {
+            Step::Read => Next::Again,
+            // A write that waited for a read has had one now.
+            Step::Blocked if exchange.may_write(framing) => Next::Again,
+            Step::Blocked => Next::Wait,
+            Step::Over(ending) => self.end(ending, turn),
+        }
     }
 
     /// Ends the exchange: the one place that decides what becomes of the connection, and what its
     /// caller is told.
-    fn end(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Next {
+    fn end(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Next {
         let idle = State::Idle { until: after(turn.now, turn.config.idle_timeout) };
         let State::Busy(exchange) = mem::replace(&mut self.state, idle) else {
             return Next::Wait;
         };
-        match outcome {
-            Outcome::Whole(trailers) => Next::End(End {
-                fate: self.keep(&exchange.request, turn),
+        match ending {
+            Ending::Whole(trailers, ceased) => Next::End(End {
+                fate: self.keep(&exchange, ceased, turn),
                 completion: exchange.finish(trailers),
             }),
-            Outcome::Failed(error, reason) => exchange.fail(error, reason, &self.framing),
-            Outcome::ReaderGone => Next::close(CloseReason::BodyDropped),
-            Outcome::Cancelled => Next::close(CloseReason::Cancelled),
+            Ending::Failed(error, reason) => exchange.fail(error, reason, &self.framing),
+            Ending::ReaderGone => Next::close(CloseReason::BodyDropped),
+            Ending::Cancelled => Next::close(CloseReason::Cancelled),
         }
     }
 
-    /// Whether the connection may serve another exchange, and for how long it may wait for one.
-    fn keep(&mut self, request: &Outgoing, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let whole = self.framing.is_sent() && !request.close;
-        let Some(told) = self.framing.keep_alive().filter(|_| whole) else {
-            return Err(CloseReason::PeerAsked);
+    /// Whether the connection may serve another exchange. If so, it is idle for the time allowed.
+    fn keep(
+        &mut self,
+        exchange: &Exchange,
+        ceased: Option<CloseReason>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let outcome = Outcome {
+            upload: exchange.about.upload,
+            ceased,
+            close: exchange.request.close,
+            keep_alive: self.framing.keep_alive(),
+            bytes_left: self.framing.has_input(),
         };
-        if self.framing.has_input() {
-            return Err(CloseReason::Unsolicited);
-        }
-        self.uses_left = told.max.or(self.uses_left.map(|uses| uses.saturating_sub(1)));
-        if self.uses_left == Some(0) {
-            return Err(CloseReason::PeerAsked);
-        }
-        let limit = turn.config.idle_timeout;
-        self.state = State::Idle {
-            until: after(turn.now, told.timeout.map_or(limit, |t| t.min(limit))),
-        };
+        let idle = self.allowance.after(outcome, turn.config)?;
+        self.state = State::Idle { until: after(turn.now, idle) };
         self.framing.rest();
         self.probe(turn)
     }
@@ -323,24 +341,15 @@ impl<T: Transport> Connection<T> {
             Ok(Input::Blocked) => Ok(()),
             Ok(Input::Bytes(_)) => Err(CloseReason::Unsolicited),
             Ok(Input::End) => Err(CloseReason::PeerClosed),
-            Err(error) => Err(reason(&error)),
+            Err(error) => Err(CloseReason::of(&error)),
         }
     }
 }
 
-impl Outcome {
+impl Ending {
     fn broken(error: io::Error) -> Self {
-        let reason = reason(&error);
-        Outcome::Failed(Error::broken("expected a whole response", error), reason)
-    }
-}
-
-/// Why a connection is closed whose transport has failed like this.
-fn reason(error: &io::Error) -> CloseReason {
-    match error.kind() {
-        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
-        io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
-        _ => CloseReason::Reset,
+        let reason = CloseReason::of(&error);
+        Ending::Failed(Error::broken("expected a whole response", error), reason)
     }
 }
 
@@ -352,29 +361,24 @@ enum Step {
     Read,
     /// Nothing more now: neither the socket nor the window lets anything through.
     Blocked,
-    Over(Outcome),
+    Over(Ending),
 }
 
 impl Exchange {
-    /// Writes what the socket takes of the request. The head's time begins with its last byte.
-    fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T, turn: &Turn<'_>) {
+    /// Writes what the socket takes of the request, and whatever else the transport has to say.
+    fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
         if self.write_error.is_some() {
             return;
         }
-        let before = framing.is_sent();
         if let Err(error) = framing.write(to, &self.request) {
             // The peer may have answered before it went: that is for the reads to find out.
             self.write_error = Some(error);
             framing.note(Readiness { readable: true, writable: true, hung_up: true });
         }
-        if framing.is_sent() && !before {
+        if framing.is_sent() && self.about.upload != Upload::Whole {
             self.about.upload = Upload::Whole;
-            match &mut self.phase {
-                Phase::Head { until, .. } => {
-                    *until = Some(after(turn.now, turn.config.head_timeout));
-                }
-                Phase::Body { sender, .. } => sender.request_sent(),
-                Phase::Arrived { .. } | Phase::Between => {}
+            if let Phase::Body { sender, .. } | Phase::Upload { sender, .. } = &mut self.phase {
+                sender.request_sent();
             }
         }
     }
@@ -391,6 +395,9 @@ impl Exchange {
         from: &mut T,
         turn: &mut Turn<'_>,
     ) -> Step {
+        if let Phase::Upload { .. } = self.phase {
+            return self.watch(framing, from, turn);
+        }
         match self.room(turn) {
             Poll::Ready(Ok(())) if framing.may_read() => {}
             Poll::Ready(Ok(())) | Poll::Pending => return Step::Blocked,
@@ -399,25 +406,44 @@ impl Exchange {
         match framing.read(from, turn.buffer) {
             Ok(Input::Blocked) => match self.write_error.take() {
                 None => Step::Blocked,
-                Some(error) => Step::Over(Outcome::broken(error)),
+                Some(error) => Step::Over(Ending::broken(error)),
             },
             Ok(Input::Bytes(_)) => self.decode(framing, turn).map_or(Step::Read, Step::Over),
             Ok(Input::End) => Step::Over(self.eof(framing)),
-            Err(error) => Step::Over(Outcome::broken(error)),
+            Err(error) => Step::Over(Ending::broken(error)),
         }
     }
 
-    /// Whether the caller has room for more. Its clock runs while it has.
-    fn room(&mut self, turn: &Turn<'_>) -> Poll<Result<(), Gone>> {
-        let Phase::Body { sender, until } = &mut self.phase else { return Poll::Ready(Ok(())) };
+    /// Whether something ends the upload behind a whole response. Bytes that come meanwhile end the
+    /// connection, so they are read once and left.
+    fn watch<T: Transport>(
+        &mut self,
+        framing: &mut Framing,
+        from: &mut T,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let Phase::Upload { sender, trailers } = &mut self.phase else { return Step::Blocked };
         let room = sender.poll_room(&mut Context::from_waker(turn.waker));
-        match room {
-            Poll::Pending => *until = None,
-            Poll::Ready(_) if until.is_none() => {
-                *until = Some(after(turn.now, turn.config.body_idle_timeout));
-            }
-            Poll::Ready(_) => {}
-        }
+        let ceased = match &self.write_error {
+            _ if self.about.upload == Upload::Whole => None,
+            Some(error) => Some(CloseReason::of(error)),
+            None if room == Poll::Ready(Err(Gone)) => return Step::Over(Ending::ReaderGone),
+            None if framing.has_input() || !framing.may_read() => return Step::Blocked,
+            None => match framing.read(from, turn.buffer) {
+                Ok(Input::Blocked) => return Step::Blocked,
+                Ok(Input::Bytes(_)) => return Step::Read,
+                Ok(Input::End) => Some(CloseReason::PeerClosed),
+                Err(error) => Some(CloseReason::of(&error)),
+            },
+        };
+        Step::Over(Ending::Whole(trailers.take(), ceased))
+    }
+
+    /// Whether the caller has room for more.
+    fn room(&mut self, turn: &Turn<'_>) -> Poll<Result<(), Gone>> {
+        let Phase::Body { sender, full } = &mut self.phase else { return Poll::Ready(Ok(())) };
+        let room = sender.poll_room(&mut Context::from_waker(turn.waker));
+        *full = room.is_pending();
         room
     }
 
@@ -433,43 +459,58 @@ impl Exchange {
             Ok(Input::Blocked | Input::End) | Err(_) => None,
         };
         Step::Over(match outcome {
-            Some(Outcome::Whole(trailers)) => Outcome::Whole(trailers),
-            _ => Outcome::ReaderGone,
+            Some(whole @ Ending::Whole(..)) => whole,
+            _ => Ending::ReaderGone,
         })
     }
 
     /// Takes apart what came, and gives the caller its part of it.
-    fn decode(&mut self, framing: &mut Framing, turn: &Turn<'_>) -> Option<Outcome> {
+    fn decode(&mut self, framing: &mut Framing, turn: &Turn<'_>) -> Option<Ending> {
         loop {
             match framing.decode() {
                 Ok(Some(Event::Head(head))) => self.arrive(head),
                 Ok(Some(Event::Data(piece))) => self.pass(piece, turn),
                 Ok(Some(Event::End(trailers))) => {
                     io_model!(frame, request = self.number, why = "end");
-                    if trailers.is_some() {
-                        self.open(turn);
-                    }
-                    return Some(Outcome::Whole(trailers));
+                    return self.whole(trailers, framing, turn);
                 }
                 Ok(None) => {
                     self.open(turn);
-                    // Bytes came, if perhaps none of the body: the peer's time begins anew.
-                    if let Phase::Body { until, .. } = &mut self.phase {
-                        *until = Some(after(turn.now, turn.config.body_idle_timeout));
-                    }
                     return None;
                 }
                 Err(error) => {
                     self.open(turn);
-                    return Some(Outcome::Failed(error, CloseReason::ProtocolError));
+                    return Some(Ending::Failed(error, CloseReason::ProtocolError));
                 }
             }
         }
     }
 
+    /// The response is whole. That ends the exchange, unless the request goes on.
+    fn whole(
+        &mut self,
+        trailers: Option<HeaderMap>,
+        framing: &Framing,
+        turn: &Turn<'_>,
+    ) -> Option<Ending> {
+        let sent = self.about.upload == Upload::Whole;
+        let refused = self.write_error.as_ref().map(CloseReason::of);
+        let upload = Upload::at_response_end(sent, refused.is_some(), framing.keep_alive());
+        if upload == Upload::Pending || trailers.is_some() {
+            self.open(turn);
+        }
+        if upload != Upload::Pending {
+            return Some(Ending::Whole(trailers, refused));
+        }
+        if let Phase::Body { sender, .. } = mem::replace(&mut self.phase, Phase::Between) {
+            self.phase = Phase::Upload { sender, trailers };
+        }
+        None
+    }
+
     fn arrive(&mut self, head: Head) {
         io_model!(frame, request = self.number, why = "head");
-        if let Phase::Head { reply, .. } = mem::replace(&mut self.phase, Phase::Between) {
+        if let Phase::Head { reply } = mem::replace(&mut self.phase, Phase::Between) {
             self.phase = Phase::Arrived { reply, head, first: Bytes::new() };
         }
     }
@@ -504,42 +545,48 @@ impl Exchange {
         let (mut sender, body) = body::channel(turn.config.body_window, expected, self.about);
         sender.push(first);
         io_model!(wake, request = self.number, why = "head");
-        reply.answer(Ok(response(head, body)));
-        let until = Some(after(turn.now, turn.config.body_idle_timeout));
-        self.phase = Phase::Body { sender, until };
+        reply.answer(Ok(head.into_response(body)));
+        self.phase = Phase::Body { sender, full: false };
     }
 
     /// The peer sends nothing more.
-    fn eof(&mut self, framing: &mut Framing) -> Outcome {
+    fn eof(&mut self, framing: &mut Framing) -> Ending {
         match (framing.eof(), self.write_error.take()) {
-            (Ok(()), _) => Outcome::Whole(None),
-            (Err(error), None) => Outcome::Failed(error, CloseReason::PeerClosed),
-            (Err(_), Some(error)) => Outcome::broken(error),
+            (Ok(()), refused) => Ending::Whole(None, refused.as_ref().map(CloseReason::of)),
+            (Err(error), None) => Ending::Failed(error, CloseReason::PeerClosed),
+            (Err(_), Some(error)) => Ending::broken(error),
         }
     }
 
-    /// The deadline of the present phase.
-    fn until(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Head { until, .. } | Phase::Body { until, .. } => *until,
-            Phase::Arrived { .. } | Phase::Between => None,
-        }
-    }
-
-    /// Which limit of time has run out, if one has.
-    fn expired(&self, turn: &Turn<'_>) -> Option<Error> {
-        let over = |at: Option<Instant>| at.is_some_and(|at| at <= turn.now);
-        let config = turn.config;
-        let (phase, after) = if over(self.deadline) {
-            (TimeoutPhase::Total, config.total_timeout.unwrap_or_default())
-        } else if !over(self.until()) {
-            return None;
-        } else if let Phase::Head { .. } = self.phase {
-            (TimeoutPhase::Head, config.head_timeout)
-        } else {
-            (TimeoutPhase::BodyIdle, config.body_idle_timeout)
+    /// Begins the limit of time anew that runs now, if it is to.
+    fn keep_time(&mut self, framing: &Framing, turn: &Turn<'_>) {
+        let progress = Progress {
+            written: framing.written(),
+            sent: self.about.upload == Upload::Whole || self.write_error.is_some(),
+            received: framing.received(),
+            head: !matches!(self.phase, Phase::Head { .. }),
+            window_full: matches!(self.phase, Phase::Body { full: true, .. }),
         };
-        Some(Error::Timeout { phase, after })
+        if self.until.is_none() || progress.restarts(self.progress) {
+            let limit = progress.limit().map(|limit| turn.config.limit(limit));
+            self.until = limit.map(|limit| after(turn.now, limit));
+            self.progress = progress;
+        }
+    }
+
+    /// How the exchange ends, if a limit of time has run out. A response that is whole stays whole.
+    fn expire(&mut self, turn: &Turn<'_>) -> Option<Ending> {
+        let over = |at: Option<Instant>| at.is_some_and(|at| at <= turn.now);
+        let limit = match over(self.deadline) {
+            true => TimeoutPhase::Total,
+            false => self.progress.limit().filter(|_| over(self.until))?,
+        };
+        Some(match &mut self.phase {
+            Phase::Upload { trailers, .. } => {
+                Ending::Whole(trailers.take(), Some(CloseReason::Timeout))
+            }
+            _ => Ending::Failed(Error::timeout(limit, turn.config), CloseReason::Timeout),
+        })
     }
 
     /// What is left to say after a response that is whole.
@@ -547,9 +594,11 @@ impl Exchange {
         io_model!(wake, request = self.number, why = "end");
         match self.phase {
             Phase::Arrived { reply, head, first } if trailers.is_none() => {
-                Completion::Respond(reply, response(head, Body::whole(first, self.about)))
+                Completion::Respond(reply, head.into_response(Body::whole(first, self.about)))
             }
-            Phase::Body { sender, .. } => Completion::Finish(sender, trailers),
+            Phase::Body { sender, .. } | Phase::Upload { sender, .. } => {
+                Completion::Finish(sender, trailers)
+            }
             _ => Completion::Nothing,
         }
     }
@@ -559,12 +608,12 @@ impl Exchange {
         let attempt = Attempt {
             reused: self.about.reused,
             written: framing.written() > 0,
-            answered: framing.answered(),
+            answered: framing.received() > 0,
             retried: self.about.attempts > 1,
         };
         let stale = matches!(reason, CloseReason::PeerClosed | CloseReason::Reset);
         let completion = match self.phase {
-            Phase::Head { reply, .. } if stale && may_retry(&self.request.method, attempt) => {
+            Phase::Head { reply } if stale && may_retry(&self.request.method, attempt) => {
                 let connection = self.about.connection;
                 io_model!(retry, request = self.number, connection, why = reason.as_str());
                 let pending = PendingRequest {
@@ -576,9 +625,11 @@ impl Exchange {
                 };
                 return Next::Retry(pending, reason);
             }
-            Phase::Head { reply, .. } => Completion::Refuse(reply, error),
+            Phase::Head { reply } => Completion::Refuse(reply, error),
             Phase::Body { sender, .. } => Completion::Break(sender, error),
-            Phase::Arrived { .. } | Phase::Between => Completion::Nothing,
+            Phase::Arrived { .. } | Phase::Upload { .. } | Phase::Between => {
+                Completion::Nothing
+            }
         };
         Next::End(End { fate: Err(reason), completion })
     }
@@ -601,14 +652,6 @@ impl Completion {
             Completion::Break(sender, error) => sender.fail(error),
         }
     }
-}
-
-fn response(head: Head, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.version_mut() = head.version;
-    *response.headers_mut() = head.headers;
-    response
 }
 
 #[cfg(test)]

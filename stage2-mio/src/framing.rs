@@ -71,8 +71,8 @@ pub(crate) struct Framing {
     written: usize,
     /// It has taken them all, and holds nothing back.
     sent: bool,
-    /// A byte of the response has come.
-    answered: bool,
+    /// Bytes of the response that have come.
+    received: u64,
 }
 
 impl Framing {
@@ -87,7 +87,7 @@ impl Framing {
             decoder: Decoder::new(&Method::GET, limits),
             written: 0,
             sent: false,
-            answered: false,
+            received: 0,
         }
     }
 
@@ -96,7 +96,7 @@ impl Framing {
         self.decoder = Decoder::new(method, limits);
         self.written = 0;
         self.sent = false;
-        self.answered = false;
+        self.received = 0;
     }
 
     /// Gives the buffer back, since the connection may now wait for long.
@@ -133,9 +133,9 @@ impl Framing {
         self.sent
     }
 
-    /// Whether a byte of the response has come.
-    pub(crate) fn answered(&self) -> bool {
-        self.answered
+    /// Bytes of the response that have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Whether bytes are left over.
@@ -217,7 +217,7 @@ impl Framing {
                 Ok(n) => {
                     io_model!(read, connection = self.number, bytes = n);
                     self.input.extend_from_slice(&buffer[..n]);
-                    self.answered = true;
+                    self.received += n as u64;
                     self.read_on = Blocked::Read;
                     let short = n < buffer.len() && !self.readiness.hung_up;
                     self.readiness.readable = !(short && from.short_read_is_last());

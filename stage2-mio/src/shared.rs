@@ -52,6 +52,8 @@ pub(crate) enum Place {
 
 /// What is said to the loop.
 #[derive(Debug)]
+// Most messages are requests, and a box for each would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Message {
     Request(PendingRequest),
     /// The caller of a request gave up.

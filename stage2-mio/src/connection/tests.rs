@@ -249,7 +249,7 @@ fn a_request_may_be_taken_in_pieces_and_the_heads_time_begins_with_the_last() {
     let mut f = Fixture::new(Config::new());
     f.connection.transport.room = Some(3);
     let _call = f.get();
-    assert_eq!(f.connection.deadline(), None);
+    assert_eq!(f.connection.deadline(), Some(f.now + f.config.write_idle_timeout));
     f.connection.transport.room = None;
     f.now += Duration::from_secs(100);
     assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
@@ -257,15 +257,83 @@ fn a_request_may_be_taken_in_pieces_and_the_heads_time_begins_with_the_last() {
     assert_eq!(f.connection.deadline(), Some(f.now + f.config.head_timeout));
 }
 
+/// Half a request, and a whole response to it, of which the caller has seen the head.
+fn half_an_upload(config: Config) -> (Fixture, Body) {
+    let mut f = Fixture::new(config);
+    f.connection.transport.room = Some(40);
+    let body = Full::from(vec![0; 1000]);
+    let mut call = f.start(Request::put("http://host/").body(body).unwrap());
+    let said = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n";
+    assert!(matches!(f.hear_bytes(said), Next::Wait));
+    let response = answer(&mut call).unwrap().unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(upload(response.body()), Upload::Pending);
+    (f, response.into_body())
+}
+
+fn upload(body: &Body) -> Upload {
+    body.exchange().upload
+}
+
 #[test]
-fn a_response_to_half_a_request_is_delivered_and_ends_the_connection() {
+fn a_response_to_half_a_request_is_delivered_and_the_rest_is_written_behind_it() {
+    let (mut f, body) = half_an_upload(Config::new());
+    f.connection.transport.room = None;
+    assert_eq!(fate(f.hear(WRITABLE, [])), Ok(()));
+    assert_eq!(f.connection.transport.written.iter().filter(|byte| **byte == 0).count(), 1000);
+    assert_eq!((upload(&body), text(body).unwrap()), (Upload::Whole, String::new()));
+}
+
+#[test]
+fn an_upload_behind_its_response_ends_with_the_connection_and_with_its_time() {
+    let cases = [
+        (Said::End, CloseReason::PeerClosed),
+        (Said::Reset, CloseReason::Reset),
+        (Said::Truncated, CloseReason::PeerClosed),
+    ];
+    for (said, reason) in cases {
+        let (mut f, body) = half_an_upload(Config::new());
+        assert_eq!(fate(f.hear(HUNG_UP, [said])), Err(reason));
+        assert_eq!((upload(&body), text(body).unwrap()), (Upload::Cut, String::new()));
+    }
+    let five = Duration::from_secs(5);
+    for config in [Config::new().write_idle_timeout(five), Config::new().total_timeout(five)] {
+        let (mut f, body) = half_an_upload(config);
+        assert_eq!(fate(f.pass(five)), Err(CloseReason::Timeout));
+        assert_eq!((upload(&body), text(body).unwrap()), (Upload::Cut, String::new()));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_upload_behind_its_response() {
+    let (mut f, body) = half_an_upload(Config::new());
+    drop(body);
+    assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
+    assert_eq!(fate(f.hear(NEWS, [])), Err(CloseReason::BodyDropped));
+}
+
+#[test]
+fn bytes_behind_the_response_are_read_once_and_the_upload_goes_on() {
+    let (mut f, body) = half_an_upload(Config::new());
+    assert!(matches!(f.hear_bytes(&[b'x'; 5000]), Next::Wait));
+    let calls = f.connection.transport.calls;
+    assert!(matches!(f.hear(READABLE, []), Next::Wait));
+    assert_eq!(f.connection.transport.calls, calls);
+    f.connection.transport.room = None;
+    assert_eq!(fate(f.hear(WRITABLE, [])), Err(CloseReason::Unsolicited));
+    assert_eq!(upload(&body), Upload::Whole);
+}
+
+#[test]
+fn a_response_that_closes_ends_the_upload() {
     let mut f = Fixture::new(Config::new());
     f.connection.transport.room = Some(40);
     let body = Full::from(vec![0; 1000]);
     let mut call = f.start(Request::put("http://host/").body(body).unwrap());
-    let next = f.hear_bytes(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(fate(next), Err(CloseReason::PeerAsked));
-    assert_eq!(answer(&mut call).unwrap().unwrap().status(), 413);
+    let said =
+        b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(fate(f.hear_bytes(said)), Err(CloseReason::PeerAsked));
+    assert_eq!(upload(answer(&mut call).unwrap().unwrap().body()), Upload::Cut);
 }
 
 #[test]
@@ -507,7 +575,7 @@ fn a_request_is_sent_when_the_transport_holds_nothing_back() {
     f.connection.transport.room = Some(500);
     let _call = f.get();
     assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
-    assert_eq!(f.connection.deadline(), None);
+    assert_eq!(f.connection.deadline(), Some(f.now + f.config.write_idle_timeout));
     f.connection.transport.room = None;
     f.now += Duration::from_secs(100);
     assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
