@@ -32,7 +32,6 @@ use crate::{
     handshake::{Handshake, Step as Shake, lose},
     parts::{Dial, guard},
     pool::Target,
-    resolver,
     timer::{after, earliest, passed, rest},
     transport::{Stream, TcpStream, Transport, interest, mode},
 };
@@ -214,7 +213,7 @@ impl Racer {
             Some(dial) => Stage::Dialling(dial.clone()),
             None => {
                 io_model!(resolve, request = target.request, name = target.origin.host());
-                Stage::Resolving(resolver::begin(&*scope.resolver, target.origin.name()))
+                Stage::Resolving(scope.resolver.resolve(target.origin.name()))
             }
         };
         Box::new(Racer { target, stage, deadline, bell, waker }).rest(None)
@@ -285,7 +284,7 @@ impl Racer {
         };
         let context = &mut TaskContext::from_waker(&self.waker);
         let origin = &self.target.origin;
-        let addresses = ready!(resolver::poll(resolving, context))
+        let addresses = ready!(resolving.as_mut().poll(context))
             .map_err(|error| Error::resolve(origin.host(), error))?;
         let contest = Rc::new(RefCell::new(Contest {
             target: self.target.clone(),

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use client_core::{Config, Error, Resolve, io_model};
+use client_core::{Config, Error, Resolver, io_model};
 use rotor::{EventSet, Loop, Machine, Response, Scope, SpawnError, Void};
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     handshake::Handshake,
     parts::{Dial, Parts},
     pool::{Pool, Target},
-    resolver::SystemResolver,
+    resolver,
     serving::Serving,
     timer::rest,
     tls::Security,
@@ -49,7 +49,7 @@ pub(crate) type Reply = Response<Fsm, Seed>;
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) pool: Pool,
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) resolver: Resolver,
     /// What a user has put in place of resolver, race and TCP.
     pub(crate) dial: Option<Arc<dyn Dial>>,
     /// What every connection reads into.
@@ -223,8 +223,7 @@ fn run(config: Arc<Config>, parts: Parts, started: &mpsc::SyncSender<io::Result<
     let security = Security::new(config.tls.clone(), parts.secure);
     let shared = Arc::new(Shared::new(bell.clone(), security));
     let ending = Ending(shared.clone());
-    let resolver =
-        config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
+    let resolver = resolver::new(&config);
     let pool = Pool::new(config.clone(), shared.stats.clone(), Waker::from(bell.clone()));
     let context = Context {
         config,

@@ -15,8 +15,7 @@
 //!   its first byte;
 //! - a socket that shakes hands is asked to go on at whatever event: what it waits for is its own
 //!   affair, until it can serve;
-//! - a resolver and other parts of the user's are foreign code: their panic fails one request, not
-//!   the loop.
+//! - parts of the user's are foreign code: their panic fails one request, not the loop.
 
 use std::{
     convert::Infallible,
@@ -27,7 +26,7 @@ use std::{
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Name, Origin, Resolve, Resolving, Scheme, TimeoutPhase,
+    ATTEMPT_DELAY, AttemptError, Error, Origin, Resolver, Resolving, Scheme, TimeoutPhase,
     interleave, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
@@ -102,7 +101,7 @@ impl Connecting {
         }
         if let Link::Resolve(lookup) = &mut self.link {
             let mut cx = Context::from_waker(&self.waker);
-            match poll(lookup, &mut cx) {
+            match lookup.as_mut().poll(&mut cx) {
                 Poll::Pending => return Next::Wait,
                 Poll::Ready(Err(error)) => {
                     return Next::Lost(Error::resolve(self.target.host(), error));
@@ -137,33 +136,16 @@ impl Connecting {
 }
 
 impl Link {
-    fn first(target: &Origin, resolver: &dyn Resolve, now: Instant) -> Self {
+    fn first(target: &Origin, resolver: &Resolver, now: Instant) -> Self {
         let name = target.name();
         match name.as_address() {
             Some(address) => Link::Race(Race::new(vec![address], target.port(), now)),
             None => {
                 io_model!(resolve, name = name.as_str());
-                Link::Resolve(ask(resolver, name))
+                Link::Resolve(resolver.resolve(name))
             }
         }
     }
-}
-
-/// Asks a resolver, which may panic.
-fn ask(resolver: &dyn Resolve, name: Name) -> Resolving {
-    guard(|| resolver.resolve(name))
-        .unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
-}
-
-/// Polls its future, which may panic. No address at all is an error.
-fn poll(lookup: &mut Resolving, cx: &mut Context<'_>) -> Poll<io::Result<Vec<IpAddr>>> {
-    let answer = guard(|| lookup.as_mut().poll(cx));
-    answer.unwrap_or_else(|error| Poll::Ready(Err(error))).map(|answer| match answer {
-        Ok(addresses) if addresses.is_empty() => {
-            Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
-        }
-        other => other,
-    })
 }
 
 // ===== impl EventLoop: from a name to a connection =====
@@ -174,7 +156,7 @@ impl EventLoop {
         let key = self.insert(Owner::Connecting(Connecting {
             link: match self.dial {
                 Some(_) => Link::Handshake,
-                None => Link::first(&target, &*self.resolver, self.now),
+                None => Link::first(&target, &self.resolver, self.now),
             },
             waker: self.shared.waker(self.entries.vacant_key()),
             until: after(self.now, self.config.connect_timeout),

@@ -13,7 +13,7 @@
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
 use client_core::{
-    Config, Resolve, io_model,
+    Config, Resolver, io_model,
     pool::{Limits, Pool, SlotId},
 };
 use mio::{Events, Poll, Token, event::Event};
@@ -24,7 +24,7 @@ use crate::{
     framing::Readiness,
     parts::{Dial, Parts},
     pool::Slots,
-    resolver::SystemResolver,
+    resolver,
     shared::{Message, PendingRequest, Shared},
     slab::{Key, Slab},
     timer::{Armed, Deadline, Timers},
@@ -46,7 +46,7 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
     /// The user's, or the system's.
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) resolver: Resolver,
     /// The user's, if there is one: it needs no names and addresses.
     pub(crate) dial: Option<Arc<dyn Dial>>,
     /// All that has a key: sockets, and attempts to connect.
@@ -106,11 +106,10 @@ impl EventLoop {
         let poll = Poll::new()?;
         let alarm = mio::Waker::new(poll.registry(), INBOX)?;
         let security = Security::new(config.tls.clone(), parts.secure);
-        let system = || Arc::new(SystemResolver::default()) as Arc<dyn Resolve>;
         Ok(EventLoop {
             poll,
             shared: Arc::new(Shared::new(alarm, security)),
-            resolver: config.resolver.clone().unwrap_or_else(system),
+            resolver: resolver::new(&config),
             dial: parts.dial,
             entries: Slab::new(),
             pool: Pool::new(Limits::from(&*config)),

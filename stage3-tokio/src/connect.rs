@@ -7,7 +7,8 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Config, Error, Origin, Scheme, TimeoutPhase, io_model,
+    ATTEMPT_DELAY, AttemptError, Config, Error, Origin, Resolver, Scheme, TimeoutPhase,
+    interleave, io_model,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -17,16 +18,28 @@ use tokio::{
 };
 
 use crate::{
-    parts::{Dial, guarded},
+    parts::{Dial, Parts, guarded},
     resolver,
+    runtime::Handle,
     tls::Security,
     transport::Stream,
 };
 
 /// What the chain of a client is made of, besides its settings.
 pub(crate) struct Links {
-    pub(crate) dial: Option<Arc<dyn Dial>>,
+    resolver: Resolver,
+    dial: Option<Arc<dyn Dial>>,
     pub(crate) security: Security,
+}
+
+impl Links {
+    pub(crate) fn new(config: &Config, parts: Parts, runtime: Handle) -> Self {
+        Links {
+            resolver: resolver::new(config, runtime),
+            dial: parts.dial,
+            security: Security::new(config.tls.clone(), parts.secure),
+        }
+    }
 }
 
 /// Connects to an origin.
@@ -43,7 +56,7 @@ pub(crate) async fn connect(
     let chain = async {
         let stream = match &links.dial {
             Some(dial) => dialled(origin, &**dial).await?,
-            None => Stream::Tcp(tcp(origin, config).await?),
+            None => Stream::Tcp(tcp(origin, config, &links.resolver).await?),
         };
         match origin.scheme() {
             Scheme::Http => Ok(stream),
@@ -63,8 +76,17 @@ async fn dialled(origin: &Origin, dial: &dyn Dial) -> Result<Stream, Error> {
 }
 
 /// By name, addresses and race.
-async fn tcp(origin: &Origin, config: &Config) -> Result<TcpStream, Error> {
-    let found = resolver::resolve(origin, config).await?;
+async fn tcp(
+    origin: &Origin,
+    config: &Config,
+    resolver: &Resolver,
+) -> Result<TcpStream, Error> {
+    let name = origin.name();
+    if name.as_address().is_none() {
+        io_model!(resolve, name = name.as_str());
+    }
+    let found = resolver.resolve(name).await.map_err(|e| Error::resolve(origin.host(), e))?;
+    let found = interleave(found);
     let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, origin.port())).collect();
     let open = |address| async move {
         let stream = TcpStream::connect(address).await?;

@@ -24,7 +24,6 @@ use crate::{
     runtime::{self, AbortOnDropHandle, Handle},
     serving,
     sync::{Mutex, MutexGuard, Notify, TaskTracker, TaskTrackerToken},
-    tls::Security,
 };
 
 type Policy = pool::Pool<Box<Job>>;
@@ -79,8 +78,7 @@ impl Pool {
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let policy = Policy::new(Limits::from(&config));
         let state = Mutex::new(State { policy, notifiers: Vec::new() });
-        let security = Security::new(config.tls.clone(), parts.secure);
-        let links = Links { dial: parts.dial, security };
+        let links = Links::new(&config, parts, runtime.clone());
         Ok(Arc::new(Pool { config: Arc::new(config), links, runtime, tasks, state }))
     }
 

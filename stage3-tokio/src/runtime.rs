@@ -7,15 +7,12 @@
 
 use std::thread;
 
-use client_core::{Error, RuntimeChoice, io_model};
+use client_core::{Error, MOST_LOOKUPS, RuntimeChoice, io_model};
 use tokio::runtime::Builder;
 pub(crate) use tokio::runtime::Handle;
 pub(crate) use tokio_util::task::AbortOnDropHandle;
 
 use crate::sync::TaskTracker;
-
-/// Names that an own runtime resolves at once; `getaddrinfo` blocks a thread for each.
-const RESOLVER_THREADS: usize = 8;
 
 /// The runtime to spawn on. One of our own ends with the `tasks`, once these are closed.
 pub(crate) fn choose(choice: RuntimeChoice, tasks: &TaskTracker) -> Result<Handle, Error> {
@@ -31,7 +28,8 @@ pub(crate) fn choose(choice: RuntimeChoice, tasks: &TaskTracker) -> Result<Handl
 fn start(tasks: TaskTracker) -> Result<Handle, Error> {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(RESOLVER_THREADS)
+        // Nothing else blocks here.
+        .max_blocking_threads(MOST_LOOKUPS)
         .thread_name("stage3-resolver")
         .build()
         .map_err(|error| Error::io("building a runtime", error))?;

@@ -5,14 +5,22 @@ use std::{future::pending, sync::Arc};
 use client_core::{Config, Error, Origin};
 
 use super::{
-    parts::{Outcome, World},
+    parts::{Outcome, Parts, World},
+    runtime::Handle,
     tls::Security,
     transport::Stream,
 };
 
 pub(crate) struct Links {
-    pub(crate) dial: Option<Arc<World>>,
+    dial: Option<Arc<World>>,
     pub(crate) security: Security,
+}
+
+impl Links {
+    pub(crate) fn new(config: &Config, parts: Parts, _: Handle) -> Self {
+        let security = Security::new(config.tls.clone(), parts.secure);
+        Links { dial: parts.dial, security }
+    }
 }
 
 pub(crate) async fn connect(

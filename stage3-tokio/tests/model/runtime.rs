@@ -13,6 +13,7 @@ use loom::{
 use super::sync::TaskTracker;
 
 /// Each task is a thread. After the end of a runtime of the client's own it is dropped instead.
+#[derive(Clone)]
 pub(crate) struct Handle {
     ended: Arc<AtomicBool>,
 }

@@ -6,14 +6,16 @@
 //! - [`Config`], [`Error`], [`Body`], [`PoolStats`]: the words of the surface;
 //! - [`Outgoing`]: a checked request, as the bytes that go out;
 //! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
-//! - [`Origin`], [`Resolve`], [`interleave`], [`may_retry`], [`entitlement`]: rules that are pure
+//! - [`Resolver`]: one lookup of a name at a time, by the system or by what a user plugs in;
+//! - [`Origin`], [`interleave`], [`may_retry`], [`entitlement`]: rules that are pure
 //!   functions;
 //! - [`Tls`]: whom to trust, and who to be;
 //! - [`io_model!`]: the fixed vocabulary of the recordings;
 //! - [`ApiClient`]: the contract as a trait, so that tests and tools can be generic.
 //!
-//! Its rules: no socket, no clock that it reads itself, no event loop and no runtime. Whoever
-//! waits here for another thread does it through a [`std::task::Waker`].
+//! Its rules: no socket, no clock that it reads itself, no event loop and no runtime. It starts no
+//! thread: the system's resolver, the one thing here that blocks, is a piece of [`Work`] that the
+//! client runs where it likes. A wait for another thread goes through a [`std::task::Waker`].
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +48,7 @@ pub use exchange::{Allowance, Outcome, Progress};
 pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
 pub use policy::{Attempt, entitlement, may_retry};
-pub use resolve::{Name, Resolve, Resolving};
+pub use resolve::{MOST_LOOKUPS, Name, Resolve, Resolver, Resolving, Work};
 pub use stats::{CloseReason, Exchange, PoolStats, Upload};
 pub use tls::{Identity, Roots, Tls};
 

@@ -3,26 +3,33 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use client_core::{ApiClient, Config, Error, ErrorKind, Name, Resolve, Resolving};
+use client_core::{
+    ApiClient, Config, Error, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
+};
 
-use super::{client, expect, expect_error, get};
+use super::{begin, client, expect, expect_error, get};
 use crate::{
-    Server,
+    Gate, Server,
     dead_ends::{Blackhole, Refusing, blackhole_works},
     reply::ok,
-    run::block_on,
+    run::{block_on, eventually},
     server::{Options, has_ipv6},
 };
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OTHER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// A limit that runs out on purpose, but not before a call to a server that answers at once.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// A resolver that knows one answer, and counts how often it is asked.
 #[derive(Clone)]
@@ -127,6 +134,137 @@ pub fn a_resolver_that_panics_fails_one_request<C: ApiClient>() {
         assert_eq!(error.kind(), ErrorKind::Resolve, "{error}");
         expect(&client, get(&server.url("/")));
     }
+}
+
+/// A resolver that is silent about most names until its gate opens, and then answers with
+/// `self.late`. One name is 127.0.0.1 at once.
+#[derive(Clone)]
+struct Slow {
+    gate: Gate,
+    late: Result<IpAddr, i32>,
+    asked: Arc<AtomicUsize>,
+    /// Lookups whose future was dropped.
+    over: Arc<AtomicUsize>,
+}
+
+/// The name that [`Slow`] knows.
+const FOUND: &str = "nowhere.invalid";
+
+impl Slow {
+    fn new(late: Result<IpAddr, i32>) -> Self {
+        Slow { gate: Gate::new(), late, asked: Arc::default(), over: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn over(&self) -> usize {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+impl Resolve for Slow {
+    fn resolve(&self, name: Name) -> Resolving {
+        struct Over(Arc<AtomicUsize>);
+        impl Drop for Over {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let (gate, late, over) = (self.gate.clone(), self.late, Over(self.over.clone()));
+        Box::pin(async move {
+            let _over = over;
+            if name.as_str() == FOUND {
+                return Ok(vec![V4]);
+            }
+            gate.await;
+            late.map(|address| vec![address]).map_err(io::Error::from_raw_os_error)
+        })
+    }
+}
+
+/// Calls of one name whose lookup is silent, each with a connection that is being made for it.
+fn calls_of_a_silent_name<C: ApiClient>(
+    client: &C,
+    server: &Server,
+    count: usize,
+) -> Vec<Pin<Box<C::Future>>> {
+    let url = server.url_as("gated.invalid", "/");
+    let mut calls: Vec<_> = (0..count).map(|_| Box::pin(client.request(get(&url)))).collect();
+    calls.iter_mut().for_each(begin);
+    eventually("connections in the making", || client.stats().connecting == count);
+    // What drives the client has come to each of them before it came to this.
+    expect(client, get(&server.url("/")));
+    calls
+}
+
+/// One dead name must not stop other names (nodejs/node#8436, dotnet/runtime#48566): with more
+/// callers of silent names than any client has threads for lookups, another name is found.
+pub fn silent_names_do_not_stop_another_name<C: ApiClient>() {
+    let server = Server::start(script);
+    let resolver = Slow::new(Ok(V4));
+    for silent in [8, 70] {
+        let client = client::<C>(Config::new().resolver(resolver.clone()));
+        let mut calls: Vec<_> = (0..silent)
+            .map(|n| server.url_as(&format!("silent-{n}.invalid"), "/"))
+            .map(|url| Box::pin(client.request(get(&url))))
+            .collect();
+        calls.iter_mut().for_each(begin);
+        eventually("lookups", || client.stats().connecting == silent);
+        expect(&client, get(&server.url_as(FOUND, "/")));
+        drop(calls);
+    }
+}
+
+/// The same sources: a name is looked up once at a time, whoever asks.
+pub fn two_calls_of_one_name_make_one_lookup<C: ApiClient>() {
+    let server = Server::start(script);
+    let resolver = Slow::new(Ok(V4));
+    let client = client::<C>(Config::new().resolver(resolver.clone()));
+    let calls = calls_of_a_silent_name(&client, &server, 2);
+    resolver.gate.open();
+    for response in block_on(futures::future::join_all(calls)) {
+        response.expect("a response");
+    }
+    assert_eq!(resolver.asked(), 1);
+}
+
+/// Each caller of a lookup learns how it failed, with the system's code.
+pub fn an_error_of_a_lookup_reaches_each_caller<C: ApiClient>() {
+    const NOT_PERMITTED: i32 = 13;
+    let server = Server::start(script);
+    let resolver = Slow::new(Err(NOT_PERMITTED));
+    let client = client::<C>(Config::new().resolver(resolver.clone()));
+    let calls = calls_of_a_silent_name(&client, &server, 3);
+    resolver.gate.open();
+    for response in block_on(futures::future::join_all(calls)) {
+        let Err(Error::Resolve { source, .. }) = response else {
+            panic!("expected no address, got {response:?}");
+        };
+        let cause = source.downcast_ref::<io::Error>();
+        assert_eq!(cause.and_then(io::Error::raw_os_error), Some(NOT_PERMITTED), "{cause:?}");
+    }
+    assert_eq!(resolver.asked(), 1);
+}
+
+/// A lookup that everybody has given up is dropped, and not before.
+pub fn a_lookup_that_nobody_waits_for_is_dropped<C: ApiClient>() {
+    let server = Server::start(script);
+    let resolver = Slow::new(Ok(V4));
+    let config = Config::new().resolver(resolver.clone()).connect_timeout(LIMIT);
+    let client = client::<C>(config);
+    let calls = calls_of_a_silent_name(&client, &server, 2);
+    assert_eq!((resolver.asked(), resolver.over()), (1, 0));
+    for response in block_on(futures::future::join_all(calls)) {
+        let error = response.expect_err("a silent name");
+        assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Connect), "{error}");
+    }
+    eventually("the end of the lookup", || resolver.over() == 1);
+    let calls = calls_of_a_silent_name(&client, &server, 1);
+    assert_eq!(resolver.asked(), 2);
+    drop(calls);
 }
 
 /// The system's answer for a name that cannot exist (RFC 6761 section 6.4).

@@ -289,6 +289,10 @@ macro_rules! conformance_list {
             a_name_that_is_not_found_says_so
             an_answer_without_addresses_is_an_error
             a_resolver_that_panics_fails_one_request
+            silent_names_do_not_stop_another_name
+            two_calls_of_one_name_make_one_lookup
+            an_error_of_a_lookup_reaches_each_caller
+            a_lookup_that_nobody_waits_for_is_dropped
             an_invalid_name_is_not_found_by_the_systems_resolver
             a_refused_connection_names_its_address
             a_refusing_address_gives_way_to_the_next
