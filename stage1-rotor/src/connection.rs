@@ -7,20 +7,28 @@
 //! Its rules:
 //! - one exchange at a time. Writing and reading go on independently, so that an answer that comes
 //!   before the request is out is still delivered;
-//! - it is reused only if the response came whole and nothing after it, the request is out, and
-//!   neither side wants the end;
+//! - an exchange is over when the response is whole and sending is over. If the response comes
+//!   first, the caller gets all of it but its end, which waits until the request is out;
+//! - a connection is reused only if the response came whole and nothing after it, the request is
+//!   out, and neither side wants the end;
 //! - at every event, whatever it does, it lets its transport flush: TLS may have something to say
 //!   that nobody here has asked for;
 //! - what the caller is to hear at the end is not said here but handed out as a [`Delivery`]: the
 //!   pool knows of the free or closed connection before the caller can act on the news.
 
-use std::{io, mem, sync::Arc, task::Waker};
+use std::{
+    io, mem,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use client_core::{
-    Attempt, Body, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase, Upload,
+    Allowance, Attempt, Body, CloseReason, Config, Decoder, Error, Exchange, Outcome, Progress,
+    TimeoutPhase, Upload,
     body::{self, Sender},
-    decode::{BodyLength, Event, Head, KeepAlive},
+    decode::{BodyLength, Event, Head},
     io_model, may_retry,
 };
 use http::{HeaderMap, Response};
@@ -28,7 +36,7 @@ use rotor::Time;
 
 use crate::{
     call::{Call, Job},
-    framing::{Framing, Progress},
+    framing::{Framing, Input},
     timer::{after, earliest, passed},
     transport::{Readiness, Transport},
 };
@@ -47,8 +55,10 @@ pub(crate) struct Connection<T> {
     waker: Waker,
     /// Its number, from 1.
     number: u64,
-    /// What the server said last about how long it keeps the connection.
-    told: KeepAlive,
+    /// What the server has said about further exchanges.
+    allowance: Allowance,
+    /// How long it may be idle now.
+    idle_for: Duration,
     /// When it will have been idle for too long.
     expires: Time,
 }
@@ -59,19 +69,16 @@ struct Running {
     exchange: Exchange,
     caller: Caller,
     decoder: Decoder,
-    /// Bytes of the request that the transport has taken.
-    written: usize,
-    /// It has taken them all, and holds nothing back.
-    sent: bool,
+    progress: Progress,
     /// Why the request cannot be written any further; what the peer may have said is still read.
     write_error: Option<io::Error>,
-    /// At least one byte of a response came.
-    answered: bool,
-    /// For the head, from the last byte written on.
-    head_by: Option<Time>,
-    /// For the next piece of the body, while there is room for it.
-    body_by: Option<Time>,
-    /// For the whole call.
+    /// Bytes came behind the response.
+    bytes_left: bool,
+    /// When the limit of time that runs now is over.
+    limit_by: Option<Time>,
+    /// The progress at which that limit was looked at last.
+    timed: Progress,
+    /// When the whole call has to be over.
     total_by: Option<Time>,
 }
 
@@ -81,6 +88,8 @@ enum Caller {
     Waiting(Job),
     /// It has the head, and reads the body.
     Reading(Sender),
+    /// It has all of the response but its end, which waits until the request is out.
+    Finishing(Sender, Option<HeaderMap>),
 }
 
 /// What the machine of a connection does next.
@@ -132,8 +141,18 @@ impl<T: Transport> Connection<T> {
     ) -> Self {
         let framing = Framing::new(number, ready);
         let expires = after(now, config.idle_timeout);
-        let told = KeepAlive::default();
-        Connection { io, framing, running: None, config, waker, number, told, expires }
+        let (idle_for, allowance) = (config.idle_timeout, Allowance::default());
+        Connection {
+            io,
+            framing,
+            running: None,
+            config,
+            waker,
+            number,
+            allowance,
+            idle_for,
+            expires,
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -147,7 +166,7 @@ impl<T: Transport> Connection<T> {
     /// When the machine has to call [`Connection::timeout`], whatever else happens.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.running {
-            Some(running) => earliest([running.head_by, running.body_by, running.total_by]),
+            Some(running) => earliest([running.limit_by, running.total_by]),
             None => Some(self.expires),
         }
     }
@@ -160,21 +179,17 @@ impl<T: Transport> Connection<T> {
         now: Time,
         scratch: &mut [u8],
     ) -> Next {
+        let (connection, attempts) = (self.number, job.sent + 1);
+        let progress = Progress::default();
         self.running = Some(Running {
             call: job.call().clone(),
-            exchange: Exchange {
-                connection: self.number,
-                reused,
-                attempts: job.sent + 1,
-                upload: Upload::Pending,
-            },
+            exchange: Exchange { connection, reused, attempts, upload: Upload::Pending },
             decoder: Decoder::new(&job.call().outgoing.method, (&*self.config).into()),
-            written: 0,
-            sent: false,
+            progress,
             write_error: None,
-            answered: false,
-            head_by: None,
-            body_by: None,
+            bytes_left: false,
+            limit_by: progress.limit().map(|limit| after(now, self.config.limit(limit))),
+            timed: progress,
             total_by: job.deadline,
             caller: Caller::Waiting(job),
         });
@@ -185,8 +200,7 @@ impl<T: Transport> Connection<T> {
     /// something on it.
     pub(crate) fn idle(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         self.framing.buffer = BytesMut::new();
-        let told = self.told.timeout.unwrap_or(self.config.idle_timeout);
-        self.expires = after(now, told.min(self.config.idle_timeout));
+        self.expires = after(now, self.idle_for);
         self.drive(now, scratch)
     }
 
@@ -216,9 +230,15 @@ impl<T: Transport> Connection<T> {
                 Next::Wait
             };
         };
-        match running.passed(&self.config, now) {
-            Some(error) => self.fail(error, CloseReason::Timeout),
+        match running.passed(now) {
             None => Next::Wait,
+            Some(_) if running.is_finishing() => {
+                self.finish_sending(Some(CloseReason::Timeout))
+            }
+            Some(limit) => {
+                let error = Error::timeout(limit, &self.config);
+                self.fail(error, CloseReason::Timeout)
+            }
         }
     }
 
@@ -229,16 +249,18 @@ impl<T: Transport> Connection<T> {
 
     /// Does all that can be done now: writes, then reads.
     fn drive(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        self.write(now);
-        if self.running.is_none() {
-            return self.watch(scratch);
-        }
-        for _ in 0..MOST_READS {
-            if let Some(next) = self.read(now, scratch) {
-                return next;
+        self.write();
+        let next = match &self.running {
+            None => return self.watch(scratch),
+            Some(running) if running.is_finishing() && running.progress.sent => {
+                return self.finish_sending(None);
             }
+            Some(_) => (0..MOST_READS).find_map(|_| self.read(scratch)),
+        };
+        if let Some(running) = &mut self.running {
+            running.restart_limit(now, &self.config);
         }
-        Next::Again
+        next.unwrap_or(Next::Again)
     }
 
     /// While idle: whatever can be read is the end, or something that nobody asked for.
@@ -247,54 +269,63 @@ impl<T: Transport> Connection<T> {
             return Next::Wait;
         }
         let reason = match self.framing.read(&mut self.io, scratch) {
-            Ok(Progress::WouldBlock) => return Next::Wait,
-            Ok(Progress::Made) => CloseReason::Unsolicited,
-            Ok(Progress::End) => CloseReason::PeerClosed,
-            Err(error) => broken(&error),
+            Ok(Input::Blocked) => return Next::Wait,
+            Ok(Input::Bytes(_)) => CloseReason::Unsolicited,
+            Ok(Input::End) => CloseReason::PeerClosed,
+            Err(error) => CloseReason::of(&error),
         };
         Next::Close(reason, Delivery::Nothing)
     }
 
     /// Writes what is left of the request, or else what the transport has to say by itself. If that
     /// fails, reading decides how the exchange ends: the peer may have answered before it closed.
-    fn write(&mut self, now: Time) {
-        let Some(running) = self.running.as_mut().filter(|running| !running.sent) else {
+    fn write(&mut self) {
+        let Some(running) = self.running.as_mut().filter(|running| !running.is_sent()) else {
             let _ = self.framing.flush(&mut self.io);
             return;
         };
         if running.write_error.is_some() {
             return;
         }
-        let outgoing = &running.call.outgoing;
-        match self.framing.write(&mut self.io, outgoing, &mut running.written) {
-            Ok(sent) => running.note_sent(sent),
-            Err(error) => running.write_error = Some(error),
-        }
-        if running.sent && !running.decoder.has_head() {
-            running.head_by = Some(after(now, self.config.head_timeout));
+        let Running { call, progress, .. } = running;
+        match self.framing.write(&mut self.io, &call.outgoing, &mut progress.written) {
+            Ok(false) => {}
+            Ok(true) => running.note_sent(),
+            Err(error) => running.note_refused(error),
         }
     }
 
     /// Reads once and understands what came. `None`: there may be more.
-    fn read(&mut self, now: Time, scratch: &mut [u8]) -> Option<Next> {
+    fn read(&mut self, scratch: &mut [u8]) -> Option<Next> {
         let running = self.running.as_mut()?;
-        match running.room(&self.waker) {
-            Room::Free => running.expect_body(now, &self.config),
-            Room::Full => {
-                running.body_by = None;
-                return Some(self.pause());
-            }
-            Room::Gone => return Some(self.abandon(now, scratch)),
+        let room = running.room(&self.waker);
+        running.progress.window_full = matches!(room, Room::Full);
+        match room {
+            Room::Free => {}
+            Room::Full => return Some(self.pause()),
+            Room::Gone => return Some(self.abandon(scratch)),
         }
         if !self.framing.may_read() && running.write_error.is_none() {
             return Some(self.blocked());
         }
         match self.framing.read(&mut self.io, scratch) {
-            Ok(Progress::Made) => self.decode(now),
-            Ok(Progress::WouldBlock) => Some(self.blocked()),
-            Ok(Progress::End) => Some(self.ended(None)),
+            Ok(Input::Bytes(count)) => self.receive(count),
+            Ok(Input::Blocked) => Some(self.blocked()),
+            Ok(Input::End) => Some(self.ended(None)),
             Err(error) => Some(self.ended(Some(error))),
         }
+    }
+
+    /// Bytes have come.
+    fn receive(&mut self, count: usize) -> Option<Next> {
+        let running = self.running.as_mut()?;
+        running.progress.received += count as u64;
+        if running.is_finishing() {
+            running.bytes_left = true;
+            self.framing.buffer.clear();
+            return None;
+        }
+        self.decode()
     }
 
     /// There is nothing to read now; and if the request cannot be written, nothing will come.
@@ -309,22 +340,18 @@ impl<T: Transport> Connection<T> {
     /// Nothing is read for now. But the read before may have been what a write has waited for.
     fn pause(&self) -> Next {
         match &self.running {
-            Some(running)
-                if !running.sent
-                    && running.write_error.is_none()
-                    && self.framing.may_write() =>
-            {
-                Next::Again
-            }
+            Some(running) if !running.progress.sent && self.framing.may_write() => Next::Again,
             _ => Next::Wait,
         }
     }
 
-    /// The body's reader is gone. If one read more makes the message whole, the exchange ends as any
-    /// other; otherwise the rest would have to be read for nobody.
-    fn abandon(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        if let Ok(Progress::Made) = self.framing.read(&mut self.io, scratch) {
-            match self.decode(now) {
+    /// The body's reader is gone. If the request is out and one read more makes the response whole,
+    /// the exchange ends as any other. Otherwise the rest would be written or read for nobody.
+    fn abandon(&mut self, scratch: &mut [u8]) -> Next {
+        if self.running.as_ref().is_some_and(Running::is_sent)
+            && let Ok(Input::Bytes(count)) = self.framing.read(&mut self.io, scratch)
+        {
+            match self.receive(count) {
                 None | Some(Next::Close(CloseReason::ProtocolError, _)) => {}
                 Some(whole) => return whole,
             }
@@ -333,16 +360,16 @@ impl<T: Transport> Connection<T> {
         Next::Close(CloseReason::BodyDropped, Delivery::Nothing)
     }
 
-    /// Takes all events out of the buffer. `None`: the response goes on.
-    fn decode(&mut self, now: Time) -> Option<Next> {
+    /// Takes all events out of the buffer. `None`: the exchange goes on.
+    fn decode(&mut self) -> Option<Next> {
         let mut early: Early = None;
         let running = self.running.as_mut()?;
-        running.answered = true;
         loop {
             match running.decoder.decode(&mut self.framing.buffer) {
                 Ok(None) => break,
                 Ok(Some(Event::Head(head))) => {
                     io_model!(frame, connection = self.number, why = "head");
+                    running.progress.head = true;
                     early = Some((head, Bytes::new()));
                 }
                 Ok(Some(Event::Data(piece))) => {
@@ -351,12 +378,12 @@ impl<T: Transport> Connection<T> {
                     match (&mut early, &mut running.caller) {
                         (Some((_, first)), _) => append(first, piece),
                         (None, Caller::Reading(sender)) => sender.push(piece),
-                        (None, Caller::Waiting(_)) => {}
+                        (None, Caller::Waiting(_) | Caller::Finishing(..)) => {}
                     }
                 }
                 Ok(Some(Event::End(trailers))) => {
                     io_model!(frame, connection = self.number, why = "end");
-                    return Some(self.finish(early, trailers));
+                    return self.finish(early, trailers);
                 }
                 Err(error) => {
                     self.open(early);
@@ -364,7 +391,6 @@ impl<T: Transport> Connection<T> {
                 }
             }
         }
-        running.progress(now, &self.config);
         if self.is_cancelled() {
             return Some(Next::Close(CloseReason::Cancelled, Delivery::Nothing));
         }
@@ -372,7 +398,7 @@ impl<T: Transport> Connection<T> {
         None
     }
 
-    /// Gives the caller a head whose body is still to come.
+    /// Gives the caller a head whose body, or its end, is still to come.
     fn open(&mut self, early: Early) {
         let Some((head, first)) = early else { return };
         let Some(running) = self.running.take() else { return };
@@ -384,51 +410,72 @@ impl<T: Transport> Connection<T> {
         let (mut sender, body) =
             body::channel(self.config.body_window, expected, running.exchange);
         sender.push(first);
-        job.answer(Ok(response(head, body)));
+        job.answer(Ok(head.into_response(body)));
         self.running = Some(Running { caller: Caller::Reading(sender), ..running });
     }
 
-    /// The response is whole.
-    fn finish(&mut self, mut early: Early, trailers: Option<HeaderMap>) -> Next {
-        if trailers.is_some() {
+    /// The response is whole. `None`: its request is not, and sending goes on.
+    fn finish(&mut self, mut early: Early, trailers: Option<HeaderMap>) -> Option<Next> {
+        let running = self.running.as_ref()?;
+        let (refused, keep_alive) =
+            (running.write_error.is_some(), running.decoder.keep_alive());
+        let upload = Upload::at_response_end(running.is_sent(), refused, keep_alive);
+        if upload == Upload::Pending || trailers.is_some() {
             self.open(early.take());
         }
+        if upload != Upload::Pending {
+            return Some(self.conclude(early, trailers, None));
+        }
+        let mut running = self.running.take()?;
+        running.bytes_left = !self.framing.buffer.is_empty();
+        self.framing.buffer.clear();
+        if let Caller::Reading(sender) = running.caller {
+            running.caller = Caller::Finishing(sender, trailers);
+        }
+        self.running = Some(running);
+        None
+    }
+
+    /// Sending is over, behind a response that is whole. `ceased`: why it ended before its end,
+    /// unless a write failed.
+    fn finish_sending(&mut self, ceased: Option<CloseReason>) -> Next {
+        self.conclude(None, None, ceased)
+    }
+
+    /// The exchange is over, with a whole response. `ceased`: why sending the request ended before
+    /// its end, unless a write failed.
+    fn conclude(
+        &mut self,
+        early: Early,
+        trailers: Option<HeaderMap>,
+        ceased: Option<CloseReason>,
+    ) -> Next {
         let Some(running) = self.running.take() else { return Next::Wait };
-        let verdict = self.verdict(&running);
+        let outcome = Outcome {
+            upload: running.exchange.upload.ended(),
+            ceased: ceased.or(running.write_error.as_ref().map(CloseReason::of)),
+            close: running.call.outgoing.close,
+            keep_alive: running.decoder.keep_alive(),
+            bytes_left: running.bytes_left || !self.framing.buffer.is_empty(),
+        };
         let delivery = match (running.caller, early) {
             (Caller::Waiting(job), Some((head, all))) => {
-                Delivery::Answer(job, Ok(response(head, Body::whole(all, running.exchange))))
+                let body = Body::whole(all, running.exchange);
+                Delivery::Answer(job, Ok(head.into_response(body)))
             }
             (Caller::Reading(sender), _) => Delivery::End(sender, trailers),
+            (Caller::Finishing(sender, trailers), _) => Delivery::End(sender, trailers),
             (Caller::Waiting(_), None) => Delivery::Nothing,
         };
-        match verdict {
-            Ok(told) => {
-                self.told = told;
+        match self.allowance.after(outcome, &self.config) {
+            Ok(_) if self.framing.is_hung_up() => {
+                Next::Close(CloseReason::PeerClosed, delivery)
+            }
+            Ok(idle_for) => {
+                self.idle_for = idle_for;
                 Next::Free(delivery)
             }
             Err(reason) => Next::Close(reason, delivery),
-        }
-    }
-
-    /// Whether the connection may serve another exchange after this one.
-    fn verdict(&self, running: &Running) -> Result<KeepAlive, CloseReason> {
-        match running.decoder.keep_alive() {
-            None => Err(CloseReason::PeerAsked),
-            // There is no word for a caller that asks, nor for an answer that came too early.
-            Some(_) if running.call.outgoing.close || !running.sent => {
-                Err(CloseReason::PeerAsked)
-            }
-            Some(_) if !self.framing.buffer.is_empty() => Err(CloseReason::Unsolicited),
-            Some(mut told) => {
-                // A server need not repeat how many exchanges it allows.
-                told.max = told.max.or(self.told.max.map(|max| max.saturating_sub(1)));
-                match told.max {
-                    Some(0) => Err(CloseReason::PeerAsked),
-                    _ if self.framing.is_hung_up() => Err(CloseReason::PeerClosed),
-                    _ => Ok(told),
-                }
-            }
         }
     }
 
@@ -436,7 +483,9 @@ impl<T: Transport> Connection<T> {
     fn fail(&mut self, error: Error, reason: CloseReason) -> Next {
         let delivery = match self.running.take().map(|running| running.caller) {
             Some(Caller::Waiting(job)) => Delivery::Answer(job, Err(error)),
-            Some(Caller::Reading(sender)) => Delivery::Broken(sender, error),
+            Some(Caller::Reading(sender) | Caller::Finishing(sender, _)) => {
+                Delivery::Broken(sender, error)
+            }
             None => Delivery::Nothing,
         };
         Next::Close(reason, delivery)
@@ -446,9 +495,12 @@ impl<T: Transport> Connection<T> {
     /// else ends, a stale connection, or a response that will not become whole.
     fn ended(&mut self, error: Option<io::Error>) -> Next {
         let Some(running) = &mut self.running else { return Next::Wait };
-        let reason = error.as_ref().map_or(CloseReason::PeerClosed, broken);
+        let reason = error.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
+        if running.is_finishing() {
+            return self.finish_sending(Some(reason));
+        }
         let error = match (running.decoder.eof(&self.framing.buffer), error) {
-            (Ok(()), None) => return self.finish(None, None),
+            (Ok(()), None) => return self.conclude(None, None, None),
             (Err(error), None) => error,
             (Err(Error::ClosedEarly { expected, .. }), Some(error)) => {
                 Error::broken(expected, error)
@@ -470,59 +522,65 @@ impl<T: Transport> Connection<T> {
 // ===== impl Running =====
 
 impl Running {
-    /// Whether the request is out now, for the caller to see.
-    fn note_sent(&mut self, sent: bool) {
-        self.sent = sent;
-        if sent {
-            self.exchange.upload = Upload::Whole;
-            if let Caller::Reading(sender) = &mut self.caller {
-                sender.request_sent();
-            }
+    /// Whether the request is out.
+    fn is_sent(&self) -> bool {
+        self.exchange.upload == Upload::Whole
+    }
+
+    /// Whether only sending the request is left.
+    fn is_finishing(&self) -> bool {
+        matches!(self.caller, Caller::Finishing(..))
+    }
+
+    fn note_sent(&mut self) {
+        self.progress.sent = true;
+        self.exchange.upload = Upload::Whole;
+        if let Caller::Reading(sender) | Caller::Finishing(sender, _) = &mut self.caller {
+            sender.request_sent();
         }
+    }
+
+    fn note_refused(&mut self, error: io::Error) {
+        self.progress.sent = true;
+        self.write_error = Some(error);
     }
 
     /// Whether there is room for a piece of the body. Before the head there always is: heads have
     /// a limit of their own.
     fn room(&mut self, waker: &Waker) -> Room {
-        let Caller::Reading(sender) = &mut self.caller else { return Room::Free };
-        match sender.poll_room(&mut std::task::Context::from_waker(waker)) {
-            std::task::Poll::Ready(Ok(())) => Room::Free,
-            std::task::Poll::Ready(Err(body::Gone)) => Room::Gone,
-            std::task::Poll::Pending => Room::Full,
+        let (Caller::Reading(sender) | Caller::Finishing(sender, _)) = &mut self.caller else {
+            return Room::Free;
+        };
+        match sender.poll_room(&mut Context::from_waker(waker)) {
+            Poll::Ready(Ok(())) => Room::Free,
+            Poll::Ready(Err(body::Gone)) => Room::Gone,
+            Poll::Pending if self.is_finishing() => Room::Free,
+            Poll::Pending => Room::Full,
         }
     }
 
-    /// There is room again: the peer's time runs again.
-    fn expect_body(&mut self, now: Time, config: &Config) {
-        if self.decoder.has_head() && self.body_by.is_none() {
-            self.body_by = Some(after(now, config.body_idle_timeout));
+    /// Sets the time of the limit that runs now, if it begins anew.
+    fn restart_limit(&mut self, now: Time, config: &Config) {
+        if self.progress.restarts(self.timed) {
+            let limit = self.progress.limit();
+            self.limit_by = limit.map(|limit| after(now, config.limit(limit)));
         }
-    }
-
-    /// Bytes came.
-    fn progress(&mut self, now: Time, config: &Config) {
-        if self.decoder.has_head() {
-            self.head_by = None;
-            self.body_by = Some(after(now, config.body_idle_timeout));
-        }
+        self.timed = self.progress;
     }
 
     /// Which limit of time is over, if one is.
-    fn passed(&self, config: &Config, now: Time) -> Option<Error> {
-        let limits = [
-            (self.total_by, TimeoutPhase::Total, config.total_timeout.unwrap_or_default()),
-            (self.head_by, TimeoutPhase::Head, config.head_timeout),
-            (self.body_by, TimeoutPhase::BodyIdle, config.body_idle_timeout),
-        ];
-        let over = limits.into_iter().find(|(deadline, ..)| passed(*deadline, now));
-        over.map(|(_, phase, after)| Error::Timeout { phase, after })
+    fn passed(&self, now: Time) -> Option<TimeoutPhase> {
+        if passed(self.total_by, now) {
+            return Some(TimeoutPhase::Total);
+        }
+        self.timed.limit().filter(|_| passed(self.limit_by, now))
     }
 
     fn attempt(&self) -> Attempt {
         Attempt {
             reused: self.exchange.reused,
-            written: self.written > 0,
-            answered: self.answered,
+            written: self.progress.written > 0,
+            answered: self.progress.received > 0,
             retried: self.exchange.attempts > 1,
         }
     }
@@ -542,23 +600,6 @@ impl Delivery {
             Delivery::Retry(job) => drop(job),
         }
     }
-}
-
-/// Why a connection is closed whose transport has failed like this.
-fn broken(error: &io::Error) -> CloseReason {
-    match error.kind() {
-        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
-        io::ErrorKind::UnexpectedEof => CloseReason::PeerClosed,
-        _ => CloseReason::Reset,
-    }
-}
-
-fn response(head: Head, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.version_mut() = head.version;
-    *response.headers_mut() = head.headers;
-    response
 }
 
 /// Several pieces of one read become one: at most one read buffer is copied.

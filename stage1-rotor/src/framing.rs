@@ -36,13 +36,13 @@ pub(crate) struct Framing {
     write_on: Blocked,
 }
 
-/// What became of a read.
+/// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Bytes were read.
-    Made,
-    /// Not now: an edge will come.
-    WouldBlock,
+pub(crate) enum Input {
+    /// This many bytes.
+    Bytes(usize),
+    /// Nothing now: an edge will come.
+    Blocked,
     /// The peer has ended its side.
     End,
 }
@@ -150,26 +150,26 @@ impl Framing {
         &mut self,
         io: &mut T,
         scratch: &mut [u8],
-    ) -> io::Result<Progress> {
+    ) -> io::Result<Input> {
         loop {
             let result = io.read(scratch);
             self.lift_write();
             match result {
-                Ok(0) => return Ok(Progress::End),
+                Ok(0) => return Ok(Input::End),
                 Ok(count) => {
                     io_model!(read, connection = self.connection, bytes = count);
                     self.buffer.extend_from_slice(&scratch[..count]);
                     self.read_on = Blocked::Read;
                     let short = count < scratch.len() && !self.ready.hup;
                     self.ready.readable = !(short && io.short_read_is_last());
-                    return Ok(Progress::Made);
+                    return Ok(Input::Bytes(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read_on = io.blocked().unwrap_or(Blocked::Read);
                     self.would_block("read", Blocked::Read, self.read_on);
                     self.ready.readable &= self.read_on == Blocked::Write;
                     self.ready.writable &= self.read_on == Blocked::Read;
-                    return Ok(Progress::WouldBlock);
+                    return Ok(Input::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -27,7 +27,10 @@ use rotor::{
         unix::{EventedFd, UnixStream},
     },
 };
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendFlags, sendmsg},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::parts::guard;
@@ -37,7 +40,9 @@ use crate::parts::guard;
 /// It is registered for everything, edge-triggered. Errors of kind `InvalidData` are a broken
 /// protocol below HTTP's, and `UnexpectedEof` is an end without that protocol's own.
 ///
-/// A `flush` that returns `Ok` says that everything written is out of the process.
+/// A `flush` that returns `Ok` says that everything written is out of the process. A write to a
+/// socket whose peer has gone must not raise SIGPIPE, which kills a program that has the signal at
+/// its default. mio 0.5's `UnixStream` does raise it.
 pub trait Transport: Read + Write + Evented + Send {
     /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
     /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
@@ -128,8 +133,15 @@ impl From<EventSet> for Readiness {
 /// A TCP socket.
 ///
 /// It is std's and not mio 0.5's: that one has no vectored write, which head and body need to go
-/// out together. The loop watches it by its descriptor.
+/// out together. std's own vectored write can raise SIGPIPE, so this calls `sendmsg`. The loop
+/// watches the socket by its descriptor.
 pub(crate) struct TcpStream(net::TcpStream);
+
+/// Apple's systems have an option of the socket instead, which `socket2` sets.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
 impl TcpStream {
     /// Begins to connect. The socket becomes writable when it is decided.
@@ -170,11 +182,12 @@ impl Read for TcpStream {
 
 impl Write for TcpStream {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.0.write(from)
+        self.write_vectored(&[IoSlice::new(from)])
     }
 
     fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(from)
+        let mut none = SendAncillaryBuffer::default();
+        Ok(sendmsg(&self.0, from, &mut none, NO_SIGNAL)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -244,11 +244,15 @@ fn a_request_goes_on_where_the_socket_stopped_it() {
     scene.connection.io.room = 5;
     scene.start();
     assert_eq!(scene.connection.io.written, b"GET /");
-    assert_eq!(scene.connection.deadline(), None, "the head's time runs from the last byte on");
+    let config = Config::new();
+    let (write, head) =
+        (config.write_idle_timeout, config.head_timeout + Duration::from_secs(1));
+    assert_eq!(scene.connection.deadline(), Some(after(scene.now, write)));
+    scene.now = after(scene.now, Duration::from_secs(1));
     scene.connection.io.room = 1000;
     scene.event(WRITABLE);
     assert_eq!(scene.connection.io.written, scene.call.outgoing.rest(0).concat());
-    assert!(scene.connection.deadline().is_some());
+    assert_eq!(scene.connection.deadline(), Some(after(Time::zero(), head)));
 }
 
 #[test]
@@ -309,13 +313,76 @@ fn a_dropped_body_that_one_read_completes_keeps_the_connection() {
 }
 
 #[test]
-fn an_answer_that_comes_too_early_is_delivered_and_ends_the_connection() {
+fn the_end_of_an_early_response_waits_until_the_request_is_out() {
     let mut scene = scene(Config::new());
     scene.connection.io.room = 5;
     scene.start();
-    let next = scene.read(b"HTTP/1.1 413 \r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(closed(next), Some(CloseReason::PeerAsked));
-    assert_eq!(scene.answer().unwrap().unwrap().status(), 413);
+    assert!(matches!(scene.read(b"HTTP/1.1 413 \r\ncontent-length: 2\r\n\r\nno"), Next::Wait));
+    let mut body = scene.body();
+    assert_eq!([frame(&mut body), frame(&mut body)], [Some("no".into()), None]);
+    assert_eq!(body.exchange().upload, Upload::Pending);
+    scene.connection.io.room = 1000;
+    assert!(freed(scene.event(WRITABLE)));
+    assert_eq!(frame(&mut body), Some("end".into()));
+    assert_eq!(body.exchange().upload, Upload::Whole);
+}
+
+/// An early response whose end waits.
+fn early() -> (Scene, Body) {
+    let mut scene = scene(Config::new());
+    scene.connection.io.room = 5;
+    scene.start();
+    scene.read(b"HTTP/1.1 204 \r\n\r\n");
+    let body = scene.body();
+    (scene, body)
+}
+
+#[test]
+fn an_early_response_is_whole_however_sending_ends() {
+    type End = fn(&mut Scene) -> Next;
+    let ends: [(End, CloseReason); 4] = [
+        (|scene| scene.end(None), CloseReason::PeerClosed),
+        (|scene| scene.end(Some(io::ErrorKind::ConnectionReset)), CloseReason::Reset),
+        (
+            |scene| {
+                scene.connection.io.write_error = Some(io::ErrorKind::BrokenPipe);
+                scene.event(WRITABLE)
+            },
+            CloseReason::Reset,
+        ),
+        (
+            |scene| {
+                let deadline = scene.connection.deadline().unwrap();
+                scene.connection.timeout(deadline)
+            },
+            CloseReason::Timeout,
+        ),
+    ];
+    for (end, reason) in ends {
+        let (mut scene, mut body) = early();
+        let next = end(&mut scene);
+        assert_eq!(closed(next), Some(reason));
+        assert_eq!(frame(&mut body), Some("end".into()));
+        assert_eq!(body.exchange().upload, Upload::Cut);
+    }
+}
+
+#[test]
+fn bytes_behind_an_early_response_end_the_connection_when_the_request_is_out() {
+    let (mut scene, mut body) = early();
+    assert!(matches!(scene.read(b"HTTP/1.1 408 "), Next::Wait));
+    assert_eq!(frame(&mut body), None);
+    scene.connection.io.room = 1000;
+    assert_eq!(closed(scene.event(WRITABLE)), Some(CloseReason::Unsolicited));
+    assert_eq!(body.exchange().upload, Upload::Whole);
+}
+
+#[test]
+fn an_early_response_that_is_dropped_ends_the_connection() {
+    let (mut scene, body) = early();
+    drop(body);
+    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    assert_eq!(closed(next), Some(CloseReason::BodyDropped));
 }
 
 #[test]
@@ -512,10 +579,13 @@ fn a_request_is_sent_when_the_transport_holds_nothing_back() {
     scene.connection.io.room = 500;
     scene.start();
     assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
-    assert_eq!(scene.connection.deadline(), None);
+    let deadline = scene.connection.deadline();
+    scene.now = after(scene.now, Duration::from_secs(1));
+    scene.event(NEWS);
+    assert_eq!(scene.connection.deadline(), deadline, "it is still being sent");
     scene.connection.io.room = usize::MAX;
     scene.event(WRITABLE);
-    assert!(scene.connection.deadline().is_some());
+    assert!(scene.connection.deadline() > deadline, "the limit of the head has begun");
 }
 
 #[test]
