@@ -2,7 +2,7 @@
 
 use super::{
     Pool, SlotId, WaiterId,
-    slots::{Orphan, State, Step},
+    states::{Orphan, State, Step},
     waiters::Waiting,
 };
 use crate::CloseReason;
@@ -35,8 +35,13 @@ impl<R> Pool<R> {
     /// be given up.
     pub(super) fn decide(&mut self) {
         loop {
-            while let Some(origin) = self.touched.pop() {
+            // All sums first, since origins are compared with one another.
+            for at in 0..self.touched.len() {
+                self.update(self.touched[at]);
+            }
+            if let Some(origin) = self.touched.pop() {
                 self.review(origin);
+                continue;
             }
             let Some(neediest) = self.blocked.first() else { return };
             let Some(waiter) = self.first_queued(neediest.origin) else { return };
@@ -50,39 +55,42 @@ impl<R> Pool<R> {
         }
     }
 
-    /// Decides what an origin can decide alone, and brings up to date what the pool keeps of it.
+    /// Decides about the slots of one origin.
     fn review(&mut self, id: usize) {
         let Some(origin) = self.origins.get(id) else { return };
         let room = origin.slots < self.limits.per_origin;
-        if let Some(first) = self.first_queued(id) {
-            if let Some(attempt) = origin.overtaken.first().copied() {
-                match self.needier(id) {
-                    Some(rival) => {
-                        self.step(attempt, Step::Close(CloseReason::Evicted));
-                        self.step(attempt, Step::Promise(rival));
-                    }
-                    None => _ = self.step(attempt, Step::Adopt(first)),
-                }
-                return;
+        let Some(first) = self.first_queued(id) else {
+            if self.closing
+                && let Some(slot) = self.unneeded(id)
+            {
+                self.step(slot, Step::Close(CloseReason::ClientClosed));
             }
-            // At its own limit, nothing but a slot of its own helps.
-            if !room && let Some(slot) = self.reclaim_own(id) {
-                self.step(slot, Step::Promise(first));
-                return;
+            return;
+        };
+        if let Some(attempt) = origin.overtaken.first().copied() {
+            match self.needier(id, origin.held() - 1) {
+                Some(rival) => self.pass_to(attempt, rival),
+                None => _ = self.step(attempt, Step::Adopt(first)),
             }
-        } else if self.closing
-            && let Some(slot) = self.unneeded(id)
-        {
-            self.step(slot, Step::Close(CloseReason::ClientClosed));
             return;
         }
-        self.update(id, room);
+        // At its own limit, nothing but a slot of its own helps.
+        let mine = origin.spare.first().map(|slot| (*slot, origin.held()));
+        let given_up = || origin.given_up.first().map(|slot| (*slot, origin.held() - 1));
+        if !room && let Some((slot, held)) = mine.or_else(given_up) {
+            let next = self.needier(id, held).unwrap_or(first);
+            self.pass_to(slot, next);
+        }
     }
 
     /// Brings the sums of all origins up to date with one origin, and forgets it if it is empty.
-    fn update(&mut self, id: usize, room: bool) {
+    fn update(&mut self, id: usize) {
+        if self.origins.get(id).is_none() {
+            return;
+        }
         let first = self.first_queued(id);
         let origin = &mut self.origins[id];
+        let room = origin.slots < self.limits.per_origin;
         let held = origin.held();
         let rank = match first {
             Some(first) if room => Some(Rank { held, oldest: first.number, origin: id }),
@@ -106,17 +114,6 @@ impl<R> Pool<R> {
     /// is told to close.
     fn reclaim(&mut self) -> Option<SlotId> {
         self.spare.first().copied().or_else(|| self.evict())
-    }
-
-    /// The same, of one origin whose queue is not empty, so that it has no idle connection.
-    fn reclaim_own(&mut self, id: usize) -> Option<SlotId> {
-        let origin = &self.origins[id];
-        if let Some(spare) = origin.spare.first() {
-            return Some(*spare);
-        }
-        let orphan = origin.given_up.first().copied()?;
-        self.step(orphan, Step::Close(CloseReason::Evicted));
-        Some(orphan)
     }
 
     /// Gives up an attempt without a waiter, or else the idle connection that was used least
@@ -156,9 +153,8 @@ impl<R> Pool<R> {
             // What it was given before is needed no more. Its review decides who gets that.
             self.step(other, Step::Leave(Orphan::Overtaken));
             self.step(slot, Step::Reserve(waiter));
-        } else if let Some(rival) = self.needier(id) {
-            self.step(slot, Step::Close(CloseReason::Evicted));
-            self.step(slot, Step::Promise(rival));
+        } else if let Some(rival) = self.needier(id, origin.held() - 1) {
+            self.pass_to(slot, rival);
         } else if let Some(waiter) = oldest {
             self.step(slot, Step::Reserve(waiter));
         } else if self.closing {
@@ -171,19 +167,23 @@ impl<R> Pool<R> {
         }
     }
 
-    /// The waiter of another origin that gets a slot which this origin could use for the head of
-    /// its own queue.
-    fn needier(&self, id: usize) -> Option<WaiterId> {
+    /// The waiter of another origin that gets a slot of this one, instead of the head of this
+    /// one's own queue. `held`: the slots of this origin without that one.
+    fn needier(&self, id: usize, held: usize) -> Option<WaiterId> {
         let rival = self.blocked.first().filter(|rival| rival.origin != id)?;
         if let Some(first) = self.first_queued(id) {
-            // As if the slot were free: then this origin would hold one less.
-            let own = (self.origins[id].held() - 1, first.number);
             let share = fair_share(self.limits.total, self.demanding);
-            if rival.held >= share || (rival.held, rival.oldest) > own {
+            if rival.held >= share || (rival.held, rival.oldest) > (held, first.number) {
                 return None;
             }
         }
         self.first_queued(rival.origin)
+    }
+
+    /// Promises a slot to a waiter. What is in it is told to close, if it was not yet.
+    fn pass_to(&mut self, slot: SlotId, waiter: WaiterId) {
+        self.step(slot, Step::Close(CloseReason::Evicted));
+        self.step(slot, Step::Promise(waiter));
     }
 }
 

@@ -55,6 +55,7 @@ mod decisions;
 mod list;
 mod origins;
 mod slots;
+mod states;
 mod waiters;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -65,7 +66,8 @@ use self::{
     decisions::Rank,
     list::List,
     origins::Origins,
-    slots::{Orphan, Slot, State, Step},
+    slots::Slot,
+    states::{Orphan, State, Step},
     waiters::{Waiter, Waiting},
 };
 pub use self::{slots::SlotId, waiters::WaiterId};
@@ -490,22 +492,6 @@ impl From<&Config> for Limits {
             idle_per_origin: config.max_idle_per_origin,
             waiting: config.max_waiting,
         }
-    }
-}
-
-/// Puts an item into a set, or takes it out.
-fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, holds: bool) {
-    match holds {
-        true => set.insert(item),
-        false => set.remove(&item),
-    };
-}
-
-/// Adds one to a sum, or takes one away.
-fn add(sum: &mut usize, holds: bool) {
-    match holds {
-        true => *sum += 1,
-        false => *sum -= 1,
     }
 }
 

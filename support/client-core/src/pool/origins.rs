@@ -7,7 +7,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{SlotId, decisions::Rank, list::List, slots::Orphan};
+use super::{SlotId, decisions::Rank, list::List, states::Orphan};
 use crate::Origin;
 
 /// An origin, while it has slots or waiters.

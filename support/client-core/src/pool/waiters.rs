@@ -89,30 +89,29 @@ impl<R> Pool<R> {
         let found = &mut self.waiters[waiter.index];
         let (id, fresh) = (found.origin, found.fresh);
         let before = std::mem::replace(&mut found.state, after);
+        self.waiting += usize::from(after != Waiting::Served);
+        self.waiting -= usize::from(before != Waiting::Served);
         let origin = &mut self.origins[id];
         match before {
-            Waiting::Queued => {
-                origin.queued.remove(&mut self.waiters, waiter.index);
-                self.queued -= 1;
-            }
+            Waiting::Queued => origin.queued.remove(&mut self.waiters, waiter.index),
             Waiting::Expecting(_) if !fresh => {
                 origin.expecting.remove(&mut self.waiters, waiter.index);
             }
             _ => {}
         }
         match after {
-            Waiting::Queued => {
-                origin.queued.insert(&mut self.waiters, waiter.index);
-                self.queued += 1;
-            }
+            Waiting::Queued => origin.queued.insert(&mut self.waiters, waiter.index),
             Waiting::Expecting(_) if !fresh => {
                 origin.expecting.insert(&mut self.waiters, waiter.index);
             }
             _ => {}
         }
-        self.waiting += usize::from(after != Waiting::Served);
-        self.waiting -= usize::from(before != Waiting::Served);
-        self.touch(id);
+        let (was, is) = (before == Waiting::Queued, after == Waiting::Queued);
+        if was != is {
+            self.queued += usize::from(is);
+            self.queued -= usize::from(was);
+            self.touch(id);
+        }
     }
 
     /// The head of an origin's queue.

@@ -1,0 +1,143 @@
+//! What occupies a slot, and what may happen to it next: one table, which the pool runs on.
+
+use super::{Moment, Order, SlotId, WaiterId};
+use crate::CloseReason;
+
+/// What occupies a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// A connection attempt for this waiter.
+    Connecting(WaiterId),
+    /// This waiter's attempt ran out of descriptors. The next one begins when another slot closes.
+    Paused(WaiterId),
+    /// A connection attempt without a waiter.
+    Orphaned(Orphan),
+    /// A connection promised to this waiter, which the stage has yet to take. If it was idle:
+    /// since when.
+    Reserved(WaiterId, Option<Moment>),
+    /// A connection that serves this waiter. The pool keeps the waiter's place for a retry.
+    InUse(WaiterId),
+    /// A connection that serves no waiter, before the pool has decided what it does. No slot is in
+    /// this state between two events.
+    Free(Option<Moment>),
+    /// A connection that waits for a request, and since when.
+    Idle(Moment),
+    /// An attempt or a connection that was told to end. The slot then passes to `next`.
+    Closing { attempt: bool, reason: CloseReason, next: Option<WaiterId> },
+    /// The slot is given back.
+    Gone,
+}
+
+/// Why an attempt has no waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Orphan {
+    /// The waiter gave up, perhaps because of this very attempt. No other waiter depends on it.
+    GivenUp,
+    /// The waiter took another connection. The next waiter of the origin takes the attempt over.
+    Overtaken,
+}
+
+/// What happens to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    // The stage reports it:
+    Connected,
+    Failed,
+    OutOfDescriptors,
+    Take,
+    CheckIn,
+    Closed,
+    // The pool decides it:
+    Begin(WaiterId),
+    Resume,
+    /// The waiter no longer needs the slot.
+    Leave(Orphan),
+    Adopt(WaiterId),
+    Reserve(WaiterId),
+    Rest(Moment),
+    Close(CloseReason),
+    /// A closing slot is promised to this waiter.
+    Promise(WaiterId),
+}
+
+impl State {
+    /// What a slot is after a step. None: the step cannot happen in this state.
+    #[inline(always)]
+    pub(super) fn after(self, step: Step) -> Option<State> {
+        use State::*;
+        Some(match (self, step) {
+            // Attempts.
+            (Gone, Step::Begin(waiter)) => Connecting(waiter),
+            (Connecting(waiter), Step::Connected) => Reserved(waiter, None),
+            (Connecting(_), Step::Failed) => Gone,
+            (Connecting(_), Step::Leave(why)) => Orphaned(why),
+            (Connecting(waiter), Step::OutOfDescriptors) => Paused(waiter),
+            (Paused(waiter), Step::Resume) => Connecting(waiter),
+            (Paused(_), Step::Failed | Step::Leave(_)) => Gone,
+            (Orphaned(_), Step::Connected) => Free(None),
+            (Orphaned(_), Step::Failed) => Gone,
+            (Orphaned(_), Step::Adopt(waiter)) => Connecting(waiter),
+            (Orphaned(_), Step::Close(reason)) => Closing { attempt: true, reason, next: None },
+            // Connections.
+            (Reserved(waiter, _), Step::Take) => InUse(waiter),
+            (Reserved(_, since), Step::Leave(_)) => Free(since),
+            (InUse(_), Step::CheckIn) => Free(None),
+            (Free(since), Step::Reserve(waiter)) => Reserved(waiter, since),
+            (Free(since), Step::Rest(now)) => Idle(since.unwrap_or(now)),
+            (Idle(since), Step::Reserve(waiter)) => Reserved(waiter, Some(since)),
+            (Free(_) | Idle(_), Step::Close(reason)) => {
+                Closing { attempt: false, reason, next: None }
+            }
+            (Reserved(..) | InUse(_) | Idle(_), Step::Closed) => Gone,
+            // What was told to end. An attempt may succeed before it hears of it.
+            (Closing { attempt: true, reason, next }, Step::Connected) => {
+                Closing { attempt: false, reason, next }
+            }
+            (Closing { attempt: true, .. }, Step::Failed)
+            | (Closing { attempt: false, .. }, Step::Closed) => Gone,
+            (Closing { attempt, reason, next: None }, Step::Promise(waiter)) => {
+                Closing { attempt, reason, next: Some(waiter) }
+            }
+            (Closing { attempt, reason, .. }, Step::Leave(_)) => {
+                Closing { attempt, reason, next: None }
+            }
+            _ => return None,
+        })
+    }
+
+    /// What the stage has to hear when a slot goes from one state to the next.
+    #[inline(always)]
+    pub(super) fn order(self, after: State, slot: SlotId) -> Option<Order> {
+        use State::*;
+        Some(match (self, after) {
+            (Gone | Paused(_), Connecting(waiter)) => Order::Connect(slot, waiter),
+            (Orphaned(_), Closing { .. }) => Order::Abandon(slot),
+            (Free(_) | Idle(_), Closing { .. })
+            | (Closing { attempt: true, .. }, Closing { attempt: false, .. }) => {
+                Order::Close(slot)
+            }
+            (_, Reserved(..)) => Order::Serve(slot),
+            (Free(None), Idle(_)) => Order::Idle(slot),
+            _ => return None,
+        })
+    }
+
+    /// Whether an order still fits the state. Events between a decision and its
+    /// [`Pool::poll_action`] may have changed it.
+    pub(super) fn agrees(self, order: Order) -> bool {
+        match order {
+            Order::Wait(_) => true,
+            // The attempt has to be begun even if it is to be abandoned.
+            Order::Connect(..) => matches!(
+                self,
+                State::Connecting(_)
+                    | State::Orphaned(_)
+                    | State::Closing { attempt: true, .. }
+            ),
+            Order::Abandon(_) => matches!(self, State::Closing { attempt: true, .. }),
+            Order::Serve(_) => matches!(self, State::Reserved(..)),
+            Order::Idle(_) => matches!(self, State::Idle(_)),
+            Order::Close(_) => matches!(self, State::Closing { attempt: false, .. }),
+        }
+    }
+}
