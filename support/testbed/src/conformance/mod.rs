@@ -25,6 +25,8 @@ pub mod request;
 pub mod retry;
 pub mod reuse;
 pub mod service;
+#[cfg(unix)]
+pub mod signals;
 pub mod timeouts;
 pub mod trust;
 pub mod uploads;
