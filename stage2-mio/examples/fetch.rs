@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use futures::{StreamExt, executor::block_on, stream};
 use http_body_util::BodyExt;
-use stage2_mio::{Client, Error};
+use stage2_mio::{Client, Error, Exchange};
 use testbed::cli::{self, Call, Failure, Fetch};
 
 fn main() -> ExitCode {
@@ -38,12 +38,12 @@ async fn fetch_one(client: &Client, mut call: Call<'_>) {
 
 /// Sends the request, then takes the response piece by piece. While a piece is being written,
 /// the socket is not read further than the body's window: that is the backpressure.
-async fn exchange(client: &Client, call: &mut Call<'_>) -> Result<(), Failure> {
+async fn exchange(client: &Client, call: &mut Call<'_>) -> Result<Exchange, Failure> {
     let response = client.request(call.request()).await?;
     let (head, mut body) = response.into_parts();
-    call.head(head, &body)?;
+    call.head(head)?;
     while let Some(frame) = body.frame().await {
         call.frame(frame?)?;
     }
-    Ok(())
+    Ok(body.exchange())
 }

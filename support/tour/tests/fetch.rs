@@ -30,6 +30,7 @@ for_each_stage!("fetch":
     the_head_is_printed_if_asked_for,
     the_body_goes_to_a_file_if_asked_for,
     json_has_everything_about_a_response,
+    a_request_that_was_cut_is_mentioned,
     trailers_are_in_the_json,
     any_status_is_a_success,
     no_redirect_is_followed,
@@ -131,9 +132,30 @@ fn json_has_everything_about_a_response(fetch: &Program) {
     let expected = serde_json::json!({
         "url": url, "status": 201, "version": "HTTP/1.1",
         "headers": [["a", "1"], ["content-length", "4"]], "trailers": [],
-        "body_base64": "AAENCg==", "reused": false, "connection": 1, "attempts": 1,
+        "body_base64": "AAENCg==", "reused": false, "connection": 1, "attempts": 1, "sent": true,
     });
     assert_eq!(rest, expected);
+}
+
+fn a_request_that_was_cut_is_mentioned(fetch: &Program) {
+    let dir = TempDir::new("fetch-cut");
+    fs::write(dir.file("data"), vec![b'x'; 16 << 20]).unwrap();
+    let server = Server::start(|conn| {
+        conn.request_head()?;
+        conn.send(reply::respond(200, &[("connection", "close")], "thanks"))?;
+        // Reading more would reset the connection of a client that is still to read.
+        conn.wait("the end")
+    });
+    let data = format!("@{}", dir.file("data").display());
+    let ended = fetch.run(["--json", "-d", &data, &server.url("/")]).expect(0);
+    assert_eq!(ended.line().value()["sent"], false);
+    assert_eq!(ended.line().status(), Some(200));
+    assert!(ended.stderr.contains("the rest was not"), "{}", ended.stderr);
+    assert_eq!(ended.complaints(), 1, "{}", ended.stderr);
+    let ended = fetch.run(["-d", &data, &server.url("/")]).expect(0);
+    assert_eq!(ended.text(), "thanks");
+    assert!(ended.stderr.contains("the rest was not"), "{}", ended.stderr);
+    server.open("the end");
 }
 
 fn trailers_are_in_the_json(fetch: &Program) {

@@ -60,7 +60,8 @@ Fetches each URL; bodies go to standard output, messages to standard error.
   --help                    print this
 
 Exit status: 0 if every response came whole, whatever its status code; 1 if one failed;
-2 for a wrong command line.
+2 for a wrong command line. A response may come before the whole request is sent; a message
+says so if the rest was not sent then, and with --json \"sent\" is false.
 "
     )
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Body, Config, Error};
+use client_core::{Config, Error, Exchange};
 use http::{HeaderMap, Request};
 use http_body::Frame;
 use http_body_util::Full;
@@ -146,9 +146,9 @@ impl Call<'_> {
     /// # Errors
     ///
     /// [`Failure::Output`] if it cannot be written.
-    pub fn head(&mut self, head: http::response::Parts, body: &Body) -> Result<(), Failure> {
+    pub fn head(&mut self, head: http::response::Parts) -> Result<(), Failure> {
         let streams = self.fetch.concurrency == 1;
-        let answer = self.answer.insert(Answer::new(head, body.exchange(), streams));
+        let answer = self.answer.insert(Answer::new(head, streams));
         self.fetch.output.borrow_mut().head(answer).map_err(Failure::Output)
     }
 
@@ -171,10 +171,13 @@ impl Call<'_> {
     }
 
     /// Ends the call: writes what is to be written of it, or why it failed.
-    pub fn end(mut self, outcome: Result<(), Failure>) {
+    ///
+    /// `outcome` is what carried the response, as its body says at its end: only then is it known
+    /// whether the request was sent whole.
+    pub fn end(mut self, outcome: Result<Exchange, Failure>) {
         let elapsed = self.started.elapsed();
         let written = match outcome {
-            Ok(()) => self.whole(elapsed),
+            Ok(exchange) => self.whole(exchange, elapsed),
             Err(Failure::Client(error)) => self.failed(&error),
             Err(Failure::Output(error)) => Err(error),
         };
@@ -187,11 +190,9 @@ impl Call<'_> {
         self.fetch.progress.one_done();
     }
 
-    fn whole(&mut self, elapsed: Duration) -> io::Result<()> {
-        match self.answer.take() {
-            Some(answer) => self.fetch.output.borrow_mut().whole(self.url(), answer, elapsed),
-            None => Ok(()),
-        }
+    fn whole(&mut self, exchange: Exchange, elapsed: Duration) -> io::Result<()> {
+        let Some(answer) = self.answer.take() else { return Ok(()) };
+        self.fetch.output.borrow_mut().whole(self.url(), answer, exchange, elapsed)
     }
 
     fn failed(&self, error: &Error) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use client_core::{Error, Exchange};
+use client_core::{Error, Exchange, Upload};
 use http::{HeaderMap, response::Parts};
 use serde::Serialize;
 
@@ -31,7 +31,6 @@ pub(super) struct Output {
 /// A response, as far as it has come.
 pub(super) struct Answer {
     head: Parts,
-    exchange: Exchange,
     pub(super) trailers: HeaderMap,
     /// The body is written as it comes; otherwise it is held until it is whole.
     streams: bool,
@@ -51,6 +50,8 @@ struct Whole<'a> {
     reused: bool,
     connection: u64,
     attempts: u32,
+    /// The request was sent whole.
+    sent: bool,
     elapsed_ms: f64,
 }
 
@@ -70,8 +71,8 @@ struct Why {
 }
 
 impl Answer {
-    pub(super) fn new(head: Parts, exchange: Exchange, streams: bool) -> Self {
-        Answer { head, exchange, trailers: HeaderMap::new(), streams, held: Vec::new() }
+    pub(super) fn new(head: Parts, streams: bool) -> Self {
+        Answer { head, trailers: HeaderMap::new(), streams, held: Vec::new() }
     }
 }
 
@@ -117,16 +118,22 @@ impl Output {
         }
     }
 
-    /// Writes what is still held of a response that has come whole.
+    /// Writes what is still held of a response that has come whole. One that came before the
+    /// request was sent is no failure, but the request may have been taken for less than it is.
     pub(super) fn whole(
         &mut self,
         url: &str,
         answer: Answer,
+        exchange: Exchange,
         elapsed: Duration,
     ) -> io::Result<()> {
         if !self.json || self.file {
             self.bodies.write_all(&answer.held)?;
             self.bodies.flush()?;
+        }
+        let sent = exchange.upload == Upload::Whole;
+        if !sent {
+            eprintln!("{url}: answered before the whole request was sent; the rest was not");
         }
         if !self.json {
             return Ok(());
@@ -138,9 +145,10 @@ impl Output {
             headers: fields(&answer.head.headers),
             trailers: fields(&answer.trailers),
             body_base64: (!self.file).then(|| STANDARD.encode(&answer.held)),
-            reused: answer.exchange.reused,
-            connection: answer.exchange.connection,
-            attempts: answer.exchange.attempts,
+            reused: exchange.reused,
+            connection: exchange.connection,
+            attempts: exchange.attempts,
+            sent,
             elapsed_ms: millis(elapsed),
         })
     }
