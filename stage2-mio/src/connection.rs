@@ -132,6 +132,8 @@ struct Exchange {
     deadline: Option<Instant>,
     /// Why the rest of the request cannot be written. The response may have come all the same.
     write_error: Option<io::Error>,
+    /// Bytes came behind the response.
+    bytes_left: bool,
     phase: Phase,
     /// How far it had come when the limit of time that runs now began.
     progress: Progress,
@@ -219,6 +221,7 @@ impl<T: Transport> Connection<T> {
             about,
             deadline: pending.deadline,
             write_error: None,
+            bytes_left: false,
             phase: Phase::Head { reply: pending.reply },
             progress: Progress::default(),
             until: None,
@@ -324,7 +327,7 @@ impl<T: Transport> Connection<T> {
             ceased,
             close: exchange.request.close,
             keep_alive: self.framing.keep_alive(),
-            bytes_left: self.framing.has_input(),
+            bytes_left: exchange.bytes_left || self.framing.has_input(),
         };
         let idle = self.allowance.after(outcome, turn.config)?;
         self.state = State::Idle { until: after(turn.now, idle) };
@@ -414,8 +417,8 @@ impl Exchange {
         }
     }
 
-    /// Whether something ends the upload behind a whole response. Bytes that come meanwhile end the
-    /// connection, so they are read once and left.
+    /// Whether something ends the upload behind a whole response. Bytes that come meanwhile are
+    /// dropped: the connection ends after it.
     fn watch<T: Transport>(
         &mut self,
         framing: &mut Framing,
@@ -428,10 +431,13 @@ impl Exchange {
             _ if self.about.upload == Upload::Whole => None,
             Some(error) => Some(CloseReason::of(error)),
             None if room == Poll::Ready(Err(Gone)) => return Step::Over(Ending::ReaderGone),
-            None if framing.has_input() || !framing.may_read() => return Step::Blocked,
+            None if !framing.may_read() => return Step::Blocked,
             None => match framing.read(from, turn.buffer) {
                 Ok(Input::Blocked) => return Step::Blocked,
-                Ok(Input::Bytes(_)) => return Step::Read,
+                Ok(Input::Bytes(_)) => {
+                    self.leave(framing);
+                    return Step::Read;
+                }
                 Ok(Input::End) => Some(CloseReason::PeerClosed),
                 Err(error) => Some(CloseReason::of(&error)),
             },
@@ -447,21 +453,21 @@ impl Exchange {
         room
     }
 
-    /// Nobody reads the body any more. If one read completes it, the connection can be kept.
+    /// Nobody reads the body any more. If the request is out and one read completes the response,
+    /// the connection can be kept.
     fn last_look<T: Transport>(
         &mut self,
         framing: &mut Framing,
         from: &mut T,
         turn: &mut Turn<'_>,
     ) -> Step {
-        let outcome = match framing.read(from, turn.buffer) {
-            Ok(Input::Bytes(_)) => self.decode(framing, turn),
-            Ok(Input::Blocked | Input::End) | Err(_) => None,
-        };
-        Step::Over(match outcome {
-            Some(whole @ Ending::Whole(..)) => whole,
-            _ => Ending::ReaderGone,
-        })
+        if self.about.upload == Upload::Whole
+            && let Ok(Input::Bytes(_)) = framing.read(from, turn.buffer)
+            && let Some(whole @ Ending::Whole(..)) = self.decode(framing, turn)
+        {
+            return Step::Over(whole);
+        }
+        Step::Over(Ending::ReaderGone)
     }
 
     /// Takes apart what came, and gives the caller its part of it.
@@ -490,7 +496,7 @@ impl Exchange {
     fn whole(
         &mut self,
         trailers: Option<HeaderMap>,
-        framing: &Framing,
+        framing: &mut Framing,
         turn: &Turn<'_>,
     ) -> Option<Ending> {
         let sent = self.about.upload == Upload::Whole;
@@ -502,10 +508,17 @@ impl Exchange {
         if upload != Upload::Pending {
             return Some(Ending::Whole(trailers, refused));
         }
+        self.leave(framing);
         if let Phase::Body { sender, .. } = mem::replace(&mut self.phase, Phase::Between) {
             self.phase = Phase::Upload { sender, trailers };
         }
         None
+    }
+
+    /// Drops bytes that came behind the response.
+    fn leave(&mut self, framing: &mut Framing) {
+        self.bytes_left |= framing.has_input();
+        framing.discard();
     }
 
     fn arrive(&mut self, head: Head) {

@@ -138,6 +138,11 @@ impl Framing {
         self.received
     }
 
+    /// Drops what is left over.
+    pub(crate) fn discard(&mut self) {
+        self.input.clear();
+    }
+
     /// Whether bytes are left over.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
@@ -154,7 +159,7 @@ impl Framing {
         request: &Outgoing,
     ) -> io::Result<()> {
         while self.may_write() && self.written < request.len() {
-            match to.write_vectored(&request.rest(self.written).map(IoSlice::new)) {
+            match to.send(&request.rest(self.written).map(IoSlice::new)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     io_model!(write, connection = self.number, bytes = n);

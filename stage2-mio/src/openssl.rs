@@ -14,7 +14,7 @@
 //! - `SSL_OP_NO_RENEGOTIATION` is not set: with a full send buffer its refusal breaks the stream.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     sync::Arc,
 };
 
@@ -209,7 +209,7 @@ impl Write for Below {
     /// Takes a record of `SSL_write` whole, and of a handshake what the stream takes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
-        let n = match self.stream.write(bytes) {
+        let n = match self.stream.send(&[IoSlice::new(bytes)]) {
             Err(error) if self.whole && error.kind() == io::ErrorKind::WouldBlock => 0,
             other => other?,
         };
@@ -222,7 +222,7 @@ impl Write for Below {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
-            let n = self.stream.write(&self.held)?;
+            let n = self.stream.send(&[IoSlice::new(&self.held)])?;
             if n == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

@@ -7,6 +7,7 @@
 //!   handshake, an alert, a request that was accepted earlier. So at most one write's worth of
 //!   records waits here, and the socket's send buffer slows the writer down as TCP's does;
 //! - what was decrypted before an error is read before the error is told;
+//! - a stream that has failed is not written to again;
 //! - the end of the socket without TLS's own (RFC 8446 section 6.1) is an error, `UnexpectedEof`.
 
 use std::{
@@ -34,6 +35,8 @@ pub(crate) struct Tls<S> {
     blocked: Option<Blocked>,
     /// TLS has failed. That is told when all that was decrypted before has been read.
     failed: Option<rustls::Error>,
+    /// How the stream has failed.
+    broken: Option<io::ErrorKind>,
     /// Bytes of records that the stream has taken: tells whether a write that failed was seen.
     sent: u64,
 }
@@ -50,13 +53,16 @@ impl<S: Transport> Tls<S> {
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
         let session = ClientConnection::new(config, name)?;
-        Ok(Tls { stream, session, blocked: None, failed: None, sent: 0 })
+        Ok(Tls { stream, session, blocked: None, failed: None, broken: None, sent: 0 })
     }
 
     /// Sends what TLS has to say, as far as the stream takes it.
     fn send(&mut self) -> io::Result<()> {
+        if let Some(failure) = self.broken {
+            return Err(failure.into());
+        }
         while self.session.wants_write() {
-            match self.session.write_tls(&mut self.stream) {
+            match self.session.write_tls(&mut Records(&mut self.stream)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.sent += n as u64,
                 Err(error) => return Err(self.note(error, Blocked::Write)),
@@ -82,14 +88,14 @@ impl<S: Transport> Tls<S> {
         }
     }
 
-    /// Notes what an operation waits for, if that is why it failed: what the stream below says, or
-    /// else what its own kind of operation waits for.
+    /// Notes why an operation of the stream failed. If it has to wait: what for, as the stream says
+    /// or else as its own kind of operation does.
     fn note(&mut self, error: io::Error, own: Blocked) -> io::Error {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.blocked = match own {
-                Blocked::Either => Some(Blocked::Either),
-                own => self.stream.blocked().or(Some(own)),
-            };
+        match error.kind() {
+            io::ErrorKind::WouldBlock if own == Blocked::Either => self.blocked = Some(own),
+            io::ErrorKind::WouldBlock => self.blocked = self.stream.blocked().or(Some(own)),
+            io::ErrorKind::Interrupted => {}
+            failure => self.broken = Some(failure),
         }
         error
     }
@@ -119,6 +125,9 @@ impl<S: Transport> Transport for Tls<S> {
     }
 
     fn close(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
         io_model!(tls, why = "close_notify");
         self.session.send_close_notify();
         // A peer that cannot take it now will see the end of the socket instead.
@@ -159,6 +168,23 @@ impl<S: Transport> Write for Tls<S> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.send()
+    }
+}
+
+/// The stream below, as rustls writes to it.
+struct Records<'a, S>(&'a mut S);
+
+impl<S: Transport> Write for Records<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

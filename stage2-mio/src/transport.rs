@@ -7,9 +7,13 @@
 //! - output that nobody asked for, such as an alert, is the transport's own affair: it goes out
 //!   with the next read, write or flush. The connection flushes at every event, so it need not
 //!   know whether there is any;
+//! - a write never raises SIGPIPE, which would end a program that does not ignore it
+//!   ([`Transport::send`]);
 //! - TCP is called directly. All other transports are foreign code behind a pointer, and their
 //!   panic fails one request, not the loop.
 
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
@@ -18,6 +22,8 @@ use std::{
 #[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token, event::Source, net::TcpStream};
+#[cfg(unix)]
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::parts::guard;
 
@@ -42,6 +48,16 @@ pub trait Transport: Read + Write + Source + Send {
     /// `WouldBlock` as long as it is under way; any other error is its failure.
     fn handshake(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Writes some bytes of these pieces: `write_vectored`, except that it must not raise SIGPIPE
+    /// when the peer has gone. The client writes by this method only.
+    ///
+    /// # Errors
+    ///
+    /// `write_vectored`'s.
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_vectored(pieces)
     }
 
     /// Which readiness lets the operation go on that last said `WouldBlock`. `None` is its own: a
@@ -88,12 +104,28 @@ impl Transport for TcpStream {
         if is_connected(self)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
+    #[cfg(unix)]
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_io(|| send(&*self, pieces))
+    }
+
     /// On epoll and kqueue a socket that gave less than was asked for makes an edge when it has
     /// more. On Windows mio watches it again only after a `WouldBlock`.
     fn short_read_is_last(&self) -> bool {
         cfg!(unix)
     }
 }
+
+#[cfg(unix)]
+fn send(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?)
+}
+
+/// macOS has no such flag. There mio sets `SO_NOSIGPIPE` on each socket.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// Whether a TCP connection that was begun is made: the order of questions that mio's
 /// documentation of `TcpStream::connect` gives for all platforms.
@@ -114,6 +146,10 @@ fn is_connected(stream: &TcpStream) -> io::Result<bool> {
 
 #[cfg(unix)]
 impl Transport for UnixStream {
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_io(|| send(&*self, pieces))
+    }
+
     fn short_read_is_last(&self) -> bool {
         true
     }
@@ -122,6 +158,10 @@ impl Transport for UnixStream {
 impl<T: Transport + ?Sized> Transport for Box<T> {
     fn handshake(&mut self) -> io::Result<()> {
         (**self).handshake()
+    }
+
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).send(pieces)
     }
 
     fn blocked(&self) -> Option<Blocked> {
@@ -201,6 +241,10 @@ impl Source for Stream {
 impl Transport for Stream {
     fn handshake(&mut self) -> io::Result<()> {
         call!(self, handshake())
+    }
+
+    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        call!(self, send(pieces))
     }
 
     fn blocked(&self) -> Option<Blocked> {

@@ -299,6 +299,19 @@ fn a_write_that_fails_says_whether_the_peer_may_have_seen_any_of_it() {
 }
 
 #[test]
+fn a_stream_that_has_failed_gets_no_goodbye() {
+    let mut session = Session::ready();
+    session.socket.wire().write_error = Some(io::ErrorKind::ConnectionReset);
+    session.socket.wire().room = Some(0);
+    assert_eq!(kind(session.client.write(b"hello")), io::ErrorKind::ConnectionReset);
+    session.socket.wire().write_error = None;
+    session.socket.wire().room = None;
+    session.client.close();
+    session.deliver(usize::MAX);
+    assert_eq!(kind(session.server.reader().read(&mut [0; 8])), io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn a_goodbye_is_one_attempt() {
     for room in [None, Some(0)] {
         let mut session = Session::ready();
