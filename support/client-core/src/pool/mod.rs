@@ -498,4 +498,6 @@ impl From<&Config> for Limits {
 #[cfg(test)]
 mod explore;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
