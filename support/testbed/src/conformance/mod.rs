@@ -357,6 +357,8 @@ macro_rules! conformance_list {
             the_total_limit_ends_an_upload_behind_its_response
             a_response_that_is_dropped_ends_the_upload
             bytes_behind_an_early_response_end_the_connection
+            bytes_behind_an_early_response_do_not_stop_the_upload
+            an_end_behind_unasked_bytes_ends_the_upload
             a_response_that_is_cut_cuts_the_upload
             a_server_that_stops_reading_is_a_write_timeout
             a_server_that_only_talks_is_a_write_timeout

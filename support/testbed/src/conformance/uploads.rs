@@ -365,6 +365,40 @@ pub fn bytes_behind_an_early_response_end_the_connection<C: ApiClient>() {
     assert_eq!(expect(&client, get(&server.url("/next"))).exchange.connection, 2);
 }
 
+/// However many they are: a server that is held up by them would read no further.
+pub fn bytes_behind_an_early_response_do_not_stop_the_upload<C: ApiClient>() {
+    let server = early(reply::ok("early"), |conn, first| {
+        conn.wait("the response was seen")?;
+        conn.send(vec![b'x'; UPLOAD])?;
+        read_rest(conn, first)?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let mut body = answered(&client, &server);
+    assert_eq!(piece(&mut body), "early");
+    server.open("the response was seen");
+    assert_eq!(read_whole(body), (Vec::new(), Upload::Whole));
+    wait_closed(&client, CloseReason::Unsolicited, 1);
+}
+
+/// Nor do they hide the server's end.
+pub fn an_end_behind_unasked_bytes_ends_the_upload<C: ApiClient>() {
+    let server = early(reply::ok("early"), |conn, _| {
+        conn.wait("the response was seen")?;
+        conn.send_in(["more", "and more"])?;
+        conn.half_close()?;
+        conn.wait("the caller was told")?;
+        conn.wait_closed()
+    });
+    let client = client::<C>(Config::new());
+    let mut body = answered(&client, &server);
+    assert_eq!(piece(&mut body), "early");
+    server.open("the response was seen");
+    assert_eq!(read_whole(body), (Vec::new(), Upload::Cut));
+    eventually("the end of the connection", || client.stats().closed_in_all() == 1);
+    server.open("the caller was told");
+}
+
 /// A response that fails while its request is being sent: the error comes, and the caller learns
 /// that the request was cut.
 pub fn a_response_that_is_cut_cuts_the_upload<C: ApiClient>() {
