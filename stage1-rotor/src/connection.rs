@@ -495,11 +495,14 @@ impl<T: Transport> Connection<T> {
     /// else ends, a stale connection, or a response that will not become whole.
     fn ended(&mut self, error: Option<io::Error>) -> Next {
         let Some(running) = &mut self.running else { return Next::Wait };
+        let end = running.decoder.eof(&self.framing.buffer);
+        // The system tells a failure once: a write that got it leaves an end for the read.
+        let error = error.or(running.write_error.take_if(|_| end.is_err()));
         let reason = error.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
         if running.is_finishing() {
             return self.finish_sending(Some(reason));
         }
-        let error = match (running.decoder.eof(&self.framing.buffer), error) {
+        let error = match (end, error) {
             (Ok(()), None) => return self.conclude(None, None, None),
             (Err(error), None) => error,
             (Err(Error::ClosedEarly { expected, .. }), Some(error)) => {

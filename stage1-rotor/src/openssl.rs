@@ -89,7 +89,7 @@ impl Secure for OpenSsl {
     ) -> io::Result<Box<dyn Transport>> {
         let name = server_name(origin).map_err(io::Error::other)?;
         let ssl = self.connector.configure()?.into_ssl(&name.to_str())?;
-        let below = Below { stream, held: Vec::new(), whole: false };
+        let below = Below { stream, held: Vec::new(), whole: false, broken: None };
         Ok(Box::new(Session { stream: SslStream::new(ssl, below)?, blocked: None }))
     }
 }
@@ -106,6 +106,8 @@ struct Below {
     stream: Box<dyn Transport>,
     /// What the stream has not taken of the last record.
     held: Vec<u8>,
+    /// How the stream has failed.
+    broken: Option<io::ErrorKind>,
     /// `SSL_write` is under way: a record is taken whole.
     whole: bool,
 }
@@ -164,6 +166,9 @@ impl Transport for Session {
     }
 
     fn close(&mut self) {
+        if self.stream.get_ref().broken.is_some() {
+            return;
+        }
         io_model!(tls, why = "close_notify");
         // A peer that cannot take it now will see the end of the socket instead.
         let _ = self.flush();
@@ -202,9 +207,25 @@ impl Write for Session {
     }
 }
 
+impl Below {
+    /// Notes how the stream has failed, if it has.
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        match result.as_ref().err().map(io::Error::kind) {
+            None | Some(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            failure => self.broken = failure,
+        }
+        result
+    }
+}
+
 impl Read for Below {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
+        let result = self.stream.read(buffer);
+        match (self.note(result)?, self.broken) {
+            // The system tells a failure once: a write that got it leaves an end for the read.
+            (0, Some(failure)) => Err(failure.into()),
+            (n, _) => Ok(n),
+        }
     }
 }
 
@@ -212,7 +233,8 @@ impl Write for Below {
     /// Takes a record of `SSL_write` whole, and of a handshake what the stream takes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
-        let n = match self.stream.write(bytes) {
+        let result = self.stream.write(bytes);
+        let n = match self.note(result) {
             Err(error) if self.whole && error.kind() == io::ErrorKind::WouldBlock => 0,
             other => other?,
         };
@@ -225,13 +247,15 @@ impl Write for Below {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
-            let n = self.stream.write(&self.held)?;
+            let result = self.stream.write(&self.held);
+            let n = self.note(result)?;
             if n == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             self.held.drain(..n);
         }
-        self.stream.flush()
+        let result = self.stream.flush();
+        self.note(result)
     }
 }
 

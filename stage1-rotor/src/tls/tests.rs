@@ -317,6 +317,17 @@ fn a_stream_that_has_failed_gets_no_goodbye() {
     assert_eq!(kind(session.server.reader().read(&mut [0; 8])), io::ErrorKind::WouldBlock);
 }
 
+/// The system tells a failure once, to whichever operation comes first.
+#[test]
+fn an_end_behind_a_write_that_failed_is_that_failure() {
+    let mut session = Session::ready();
+    session.socket.wire().room = Some(0);
+    assert_eq!(session.client.write(b"hello").unwrap(), 5);
+    session.socket.wire().write_error = Some(io::ErrorKind::ConnectionReset);
+    session.socket.wire().closed = true;
+    assert_eq!(kind(session.read()), io::ErrorKind::ConnectionReset);
+}
+
 #[test]
 fn a_goodbye_is_one_attempt() {
     for room in [None, Some(0)] {
