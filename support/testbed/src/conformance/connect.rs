@@ -267,6 +267,37 @@ pub fn a_lookup_that_nobody_waits_for_is_dropped<C: ApiClient>() {
     drop(calls);
 }
 
+/// A resolver that never answers whoever asks first, and everybody else at once.
+#[derive(Clone, Default)]
+struct SilentAtFirst(Arc<AtomicUsize>);
+
+impl Resolve for SilentAtFirst {
+    fn resolve(&self, _: Name) -> Resolving {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => Box::pin(std::future::pending()),
+            _ => Box::pin(async { Ok(vec![V4]) }),
+        }
+    }
+}
+
+/// An attempt whose caller has left is given up for the next caller also while it resolves
+/// (golang/go#76784), for another origin and for its own.
+pub fn a_lookup_without_a_caller_makes_way<C: ApiClient>() {
+    let server = Server::start(script);
+    for next in [FOUND, "gated.invalid"] {
+        let resolver = SilentAtFirst::default();
+        let client = client::<C>(Config::new().max_total(1).resolver(resolver.clone()));
+        let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));
+        begin(&mut call);
+        eventually("a lookup", || resolver.0.load(Ordering::Relaxed) == 1);
+        drop(call);
+        eventually("no waiter", || client.stats().waiting == 0);
+        assert_eq!(client.stats().connecting, 1, "it goes on while its slot is not needed");
+        expect(&client, get(&server.url_as(next, "/")));
+        assert_eq!((client.stats().created, client.stats().connecting), (1, 0));
+    }
+}
+
 /// The system's answer for a name that cannot exist (RFC 6761 section 6.4).
 pub fn an_invalid_name_is_not_found_by_the_systems_resolver<C: ApiClient>() {
     let error = expect_error(&client::<C>(Config::new()), get("http://nowhere.invalid/"));

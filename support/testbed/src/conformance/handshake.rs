@@ -1,11 +1,15 @@
 //! From a TCP connection to one with TLS: what a handshake brings, and each way in which it fails.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use client_core::{ApiClient, CloseReason, Config, ErrorKind, TimeoutPhase};
 use http_body_util::BodyExt;
 
-use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
+use super::{Gated, begin, client, client_of_one, expect, expect_error, fetch, get};
 use crate::{
     Connection, Gate, Server,
     certs::{self, Leaf},
@@ -444,6 +448,31 @@ pub fn a_handshake_takes_a_place_in_the_pool<C: ApiClient>() {
         block_on(response.into_body().collect()).expect("a whole body");
     }
     assert_eq!((client.stats().created, server.log().accepted), (1, 1));
+}
+
+/// Handshakes that hang, and whose callers have left, make way for later callers of the same server
+/// (golang/go#59017).
+pub fn handshakes_without_callers_make_way<C: ApiClient>() {
+    const HUNG: usize = 4;
+    let accepted = AtomicUsize::new(0);
+    let server = serving(ServerTls::new(), move |conn| {
+        if accepted.fetch_add(1, Ordering::Relaxed) < HUNG {
+            conn.first_flight()?;
+            return conn.wait_closed();
+        }
+        answer(conn)
+    });
+    let client = client::<C>(Config::new().max_per_origin(HUNG));
+    let mut calls = [(); HUNG].map(|()| Box::pin(client.request(get(&server.url("/")))));
+    calls.iter_mut().for_each(begin);
+    server.wait_for("four handshakes", |log| log.accepted == HUNG);
+    drop(calls);
+    eventually("no waiter", || client.stats().waiting == 0);
+    let whole = (0..20).map(|_| fetch(&client, get(&server.url("/"))));
+    let whole = block_on(futures::future::try_join_all(whole));
+    assert_eq!(whole.expect("twenty responses").len(), 20);
+    // One at least was given up, and those that nobody needed were not.
+    assert!(client.stats().connecting < HUNG, "{}", client.stats());
 }
 
 /// `close` lets a call finish whose connection is shaking hands.

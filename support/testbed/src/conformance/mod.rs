@@ -279,6 +279,9 @@ macro_rules! conformance_list {
             more_origins_than_places_are_all_served
             a_waiter_need_not_wait_for_its_own_connect
             a_connection_is_handed_over_though_none_may_be_idle
+            attempts_without_callers_make_way_for_another_origin
+            an_attempt_without_a_caller_makes_way_for_the_next_caller
+            an_attempt_without_a_caller_makes_way_for_waiters
         }
         $crate::conformance_group! { $client, $over, process:
             many_calls_share_few_connections
@@ -296,6 +299,7 @@ macro_rules! conformance_list {
             two_calls_of_one_name_make_one_lookup
             an_error_of_a_lookup_reaches_each_caller
             a_lookup_that_nobody_waits_for_is_dropped
+            a_lookup_without_a_caller_makes_way
             an_invalid_name_is_not_found_by_the_systems_resolver
             a_refused_connection_names_its_address
             a_refusing_address_gives_way_to_the_next
@@ -464,6 +468,7 @@ macro_rules! conformance_list_of_tls {
             a_connect_timeout_does_not_outlive_the_handshake
             a_call_that_is_dropped_leaves_its_handshake
             a_handshake_takes_a_place_in_the_pool
+            handshakes_without_callers_make_way
             close_lets_a_handshake_finish
             close_ends_a_handshake_that_nobody_waits_for
             tickets_on_an_idle_connection_are_no_response

@@ -8,7 +8,12 @@ use std::{
 use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving};
 
 use super::{Got, begin, call, client, client_of_one, expect, expect_error, get, wait_closed};
-use crate::{Gate, Server, dead_ends::Refusing, reply, run::block_on, run::eventually};
+use crate::{
+    Gate, Server,
+    dead_ends::{Blackhole, Refusing, blackhole_works},
+    reply,
+    run::{block_on, eventually},
+};
 
 /// A server that answers the request for `/x` when the step `/x` is opened.
 fn stepped() -> Server {
@@ -389,4 +394,87 @@ pub fn a_connection_is_handed_over_though_none_may_be_idle<C: ApiClient>() {
     assert_eq!((got.exchange.connection, got.exchange.reused), (1, true));
     let stats = client.stats();
     assert_eq!((stats.open, stats.closed(CloseReason::IdleLimit)), (0, 1));
+}
+
+/// A resolver whose first answer is an address that stays silent, 127.0.0.2. Later ones are
+/// 127.0.0.1.
+struct SilentAtFirst(AtomicUsize);
+
+impl Resolve for SilentAtFirst {
+    fn resolve(&self, _: Name) -> Resolving {
+        let last = if self.0.fetch_add(1, Ordering::Relaxed) == 0 { 2 } else { 1 };
+        Box::pin(async move { Ok(vec![[127, 0, 0, last].into()]) })
+    }
+}
+
+/// A server, the silent address that a client tries first, and a client of one connection.
+fn silent_at_first<C: ApiClient>() -> Option<(Server, Blackhole, C)> {
+    if !blackhole_works() {
+        eprintln!("skipped: a full backlog is not silent on this machine");
+        return None;
+    }
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let hole = Blackhole::at(([127, 0, 0, 2], server.port()).into()).expect("a port");
+    let config = Config::new().max_per_origin(1).resolver(SilentAtFirst(AtomicUsize::new(0)));
+    Some((server, hole, client(config)))
+}
+
+/// An attempt whose caller has left is given up for another origin's caller when all slots are
+/// taken (golang/go#76784): silent hosts whose callers lost patience must not hide a healthy host.
+pub fn attempts_without_callers_make_way_for_another_origin<C: ApiClient>() {
+    if !blackhole_works() {
+        return eprintln!("skipped: a full backlog is not silent on this machine");
+    }
+    let server = Server::start(|conn| {
+        while conn.next_request()?.is_some() {
+            conn.send(reply::ok("x"))?;
+        }
+        Ok(())
+    });
+    let client = client::<C>(Config::new().max_total(4));
+    let holes = [(); 4].map(|()| Blackhole::on([127, 0, 0, 1].into()).expect("a black hole"));
+    let mut calls = holes.each_ref().map(|hole| Box::pin(client.request(get(&hole.url("/")))));
+    calls.iter_mut().for_each(begin);
+    eventually("four attempts", || client.stats().connecting == 4);
+    drop(calls);
+    wait_waiting(&client, 0);
+    // They go on while no caller needs their slots.
+    assert_eq!(client.stats().connecting, 4);
+    expect(&client, get(&server.url("/")));
+    eventually("an attempt less", || client.stats().connecting == 3);
+    assert_eq!((client.stats().created, client.stats().closed_in_all()), (1, 0));
+}
+
+/// The same for the next caller of the same origin (golang/go#59017, envoyproxy/envoy#4684).
+pub fn an_attempt_without_a_caller_makes_way_for_the_next_caller<C: ApiClient>() {
+    let Some((server, _hole, client)) = silent_at_first::<C>() else { return };
+    let url = server.url_as("gated.invalid", "/");
+    let mut call = Box::pin(client.request(get(&url)));
+    begin(&mut call);
+    eventually("an attempt", || client.stats().connecting == 1);
+    drop(call);
+    wait_waiting(&client, 0);
+    expect(&client, get(&url));
+    assert_eq!((client.stats().created, client.stats().connecting), (1, 0));
+}
+
+/// The same for callers who waited for the attempt's slot while its own caller left.
+pub fn an_attempt_without_a_caller_makes_way_for_waiters<C: ApiClient>() {
+    let Some((server, _hole, client)) = silent_at_first::<C>() else { return };
+    let url = server.url_as("gated.invalid", "/");
+    let mut first = Box::pin(client.request(get(&url)));
+    begin(&mut first);
+    eventually("an attempt", || client.stats().connecting == 1);
+    let waiters: Vec<_> = (0..3).map(|_| spawn(&client, url.clone())).collect();
+    wait_waiting(&client, 4);
+    drop(first);
+    for waiter in waiters {
+        assert_eq!(waiter.join().expect("no panic").expect("a response").status, 200);
+    }
+    assert_eq!(client.stats().created, 1);
 }
