@@ -76,12 +76,14 @@ impl<S: Transport> Tls<S> {
         if let Some(error) = &self.failed {
             return Err(protocol(error.clone()));
         }
-        match self.session.read_tls(&mut self.stream) {
-            Ok(n) => {
+        match (self.session.read_tls(&mut self.stream), self.broken) {
+            // The system tells a failure once: a write that got it leaves an end for the read.
+            (Ok(0), Some(failure)) => Err(failure.into()),
+            (Ok(n), _) => {
                 self.failed = self.session.process_new_packets().err();
                 Ok(n)
             }
-            Err(error) => {
+            (Err(error), _) => {
                 let either = self.session.wants_write();
                 Err(self.note(error, if either { Blocked::Either } else { Blocked::Read }))
             }

@@ -322,3 +322,14 @@ fn a_goodbye_is_one_attempt() {
         assert_eq!(end.is_ok(), room.is_none());
     }
 }
+
+/// The system tells a failure once, to whichever operation comes first.
+#[test]
+fn an_end_behind_a_write_that_failed_is_that_failure() {
+    let mut session = Session::ready();
+    session.socket.wire().room = Some(0);
+    assert_eq!(session.client.write(b"hello").unwrap(), 5);
+    session.socket.wire().write_error = Some(io::ErrorKind::ConnectionReset);
+    session.socket.wire().closed = true;
+    assert_eq!(kind(session.read()), io::ErrorKind::ConnectionReset);
+}
