@@ -54,8 +54,11 @@ for_each_stage!("fetch":
     a_reader_that_goes_ends_the_program,
     a_large_body_takes_little_memory,
     a_wrong_command_line_says_what_was_expected,
+    a_url_that_can_never_be_requested_is_a_wrong_command_line,
     help_is_printed,
     an_interrupt_ends_it_at_once,
+    a_pipe_that_does_not_block_gets_the_whole_body,
+    a_pipe_that_does_not_block_gets_every_message,
     steps_are_traced_if_asked_for,
 );
 
@@ -330,8 +333,6 @@ fn errors_have_their_kind(fetch: &Program) {
         (early.url("/"), "closed-early"),
         ("http://name.invalid/".to_owned(), "resolve"),
         (format!("http://nowhere.invalid:{port}/"), "connect"),
-        ("http://me:secret@localhost/".to_owned(), "invalid-request"),
-        ("ftp://localhost/".to_owned(), "invalid-request"),
     ] {
         let ended = fetch.run(["--json", "--resolve", &pin, &url]).expect(1);
         let line = ended.line();
@@ -468,6 +469,67 @@ fn an_interrupt_ends_it_at_once(fetch: &Program) {
     assert_eq!(running.end().status.code(), None, "the signal ended it");
 }
 
+/// A full pipe is no error, but a reason to wait, also where its writer does not block
+/// (curl/curl#3239).
+#[cfg(unix)]
+fn a_pipe_that_does_not_block_gets_the_whole_body(fetch: &Program) {
+    const LENGTH: u64 = 5_000_000;
+    let server = api::start().unwrap();
+    let chunked = server.url(&format!("/chunked/{LENGTH}"));
+    let bytes = server.url(&format!("/bytes/{LENGTH}"));
+    for (args, bodies) in [
+        (vec!["--repeat", "2", &*bytes], 2),
+        (vec!["-i", &*chunked], 1),
+        (vec!["--repeat", "3", "--concurrency", "3", &*bytes], 3),
+        (vec!["--json", &*chunked], 1),
+    ] {
+        let (running, mut pipe) = fetch.start_into_full_pipe(&args, false);
+        let mut output = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            match pipe.read(&mut piece).unwrap() {
+                0 => break,
+                read => output.extend_from_slice(&piece[..read]),
+            }
+        }
+        let ended = running.end().expect(0);
+        assert_eq!(ended.stderr, "");
+        if args[0] == "--json" {
+            output = programs::Line::parse(&output).body();
+        } else if args[0] == "-i" {
+            let head = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            output.drain(..head + 4);
+        }
+        assert_eq!(output.len() as u64, bodies * LENGTH, "{args:?}");
+        assert!(output.chunks(LENGTH as usize).all(|body| is_pattern(body, LENGTH)));
+    }
+}
+
+/// The same where messages and lines of JSON go to one such pipe: `fetch ... 2>&1 | reader`.
+#[cfg(unix)]
+fn a_pipe_that_does_not_block_gets_every_message(fetch: &Program) {
+    const CALLS: usize = 3000;
+    let nobody = Refusing::new();
+    let url = nobody.url("/");
+    let calls = CALLS.to_string();
+    let args = ["--json", "--repeat", &calls, "--trace", &url];
+    let (running, mut pipe) = fetch.start_into_full_pipe(&args, true);
+    let mut output = String::new();
+    pipe.read_to_string(&mut output).unwrap();
+    running.end().expect(1);
+    let count = |start: &str| output.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(count("{\"url\":"), CALLS, "lines of JSON");
+    assert_eq!(count(&url), CALLS, "messages");
+    assert_eq!(output.matches("what=\"connect\"").count(), CALLS, "steps");
+}
+
+/// Elsewhere there are no such pipes.
+#[cfg(not(unix))]
+fn a_pipe_that_does_not_block_gets_the_whole_body(_: &Program) {}
+
+#[cfg(not(unix))]
+fn a_pipe_that_does_not_block_gets_every_message(_: &Program) {}
+
 // ===== the command line =====
 
 fn a_wrong_command_line_says_what_was_expected(fetch: &Program) {
@@ -497,6 +559,47 @@ fn a_wrong_command_line_says_what_was_expected(fetch: &Program) {
         assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
         assert_eq!(ended.text(), "", "{args:?}");
     }
+}
+
+/// RFC 9110 section 4.2: such a URL has no `http` or `https` origin that a connection could be made to,
+/// whatever a server says. So the first of several is not requested either if the last one is wrong.
+fn a_url_that_can_never_be_requested_is_a_wrong_command_line(fetch: &Program) {
+    let dir = TempDir::new("fetch-wrong");
+    let file = dir.file("body");
+    fs::write(&file, "as before").unwrap();
+    let output = file.display().to_string();
+    let server = api::start().unwrap();
+    let good = server.url("/quotes/7");
+    let local = |rest: &str| format!("http://127.0.0.1:{rest}");
+    let port = server.port();
+    for (wrong, expected) in [
+        (format!("ftp://127.0.0.1:{port}/"), "expected http or https"),
+        (local("0/"), "a port from 1 to 65535"),
+        (local("65536/"), "a port from 1 to 65535"),
+        (local(&format!("+{port}/")), "a port from 1 to 65535"),
+        (local("http/"), "a port from 1 to 65535"),
+        ("http://:80/".to_owned(), "no host"),
+        ("http:///quotes/7".to_owned(), "expected a URL"),
+        (format!("http://me:secret@127.0.0.1:{port}/"), "no user or password"),
+        (format!("http://[127.0.0.1]:{port}/"), "an IPv6 address in the brackets"),
+        (format!("http://[::1%25lo]:{port}/"), "without a zone"),
+        (format!("http://127.1:{port}/"), "four decimal numbers"),
+        ("https://a!b/".to_owned(), "a host that TLS can name"),
+    ] {
+        for urls in [vec![&wrong], vec![&good, &wrong], vec![&good, &good, &wrong, &good]] {
+            let args = ["--json", "-o", &output].into_iter().chain(urls.iter().map(|u| &***u));
+            let ended = fetch.run(args).expect(2);
+            assert!(ended.stderr.contains(expected), "{urls:?}: {}", ended.stderr);
+            assert_eq!(ended.text(), "", "{urls:?}");
+        }
+    }
+    // What no URL can be requested with is the same.
+    for args in [["-X", "CONNECT"], ["-H", "upgrade: x"], ["-H", "content-length: 7"]] {
+        let ended = fetch.run(args.into_iter().chain([&*good])).expect(2);
+        assert_eq!(ended.text(), "", "{args:?}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "as before");
+    assert_eq!(server.finish().accepted, 0);
 }
 
 fn help_is_printed(fetch: &Program) {

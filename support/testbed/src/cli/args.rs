@@ -3,8 +3,9 @@
 use std::{ffi::OsString, fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use bytes::Bytes;
-use client_core::{Config, Roots, Tls};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use client_core::{Config, Error, Origin, Outgoing, Roots, Scheme, Tls, tls::server_name};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
 use lexopt::prelude::*;
 
 use super::pins::Pins;
@@ -60,8 +61,9 @@ Fetches each URL; bodies go to standard output, messages to standard error.
   --help                    print this
 
 Exit status: 0 if every response came whole, whatever its status code; 1 if one failed;
-2 for a wrong command line. A response may come before the whole request is sent; a message
-says so if the rest was not sent then, and with --json \"sent\" is false.
+2 for a wrong command line, such as a URL that can never be requested: nothing is sent then.
+A response may come before the whole request is sent; a message says so if the rest was not
+sent then, and with --json \"sent\" is false.
 "
     )
 }
@@ -131,7 +133,35 @@ pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     if !pins.is_empty() {
         args.config = args.config.resolver(pins);
     }
+    args.check()?;
     Ok(Parsed::Run(Box::new(args)))
+}
+
+impl Args {
+    /// What is sent for a URL.
+    pub(super) fn request(&self, uri: &Uri) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.data.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Finds the request that a client would refuse to send, be it the last one.
+    fn check(&self) -> Result<(), String> {
+        for (_, uri) in &self.urls {
+            Outgoing::new(self.request(uri)).map_err(|error| why(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What was expected of a request.
+fn why(error: &Error) -> String {
+    match error {
+        Error::InvalidRequest(expected) => expected.to_string(),
+        other => other.to_string(),
+    }
 }
 
 // ===== values =====
@@ -194,8 +224,9 @@ fn url(text: OsString) -> Result<(String, Uri), String> {
         format!("expected a URL such as http://localhost/, found {text:?}: {why}")
     };
     let uri: Uri = text.parse().map_err(|error| wrong(&error))?;
-    if uri.scheme().is_none() {
-        return Err(wrong(&"it has no scheme"));
+    let origin = Origin::of(&uri).map_err(|error| wrong(&why(&error)))?;
+    if origin.scheme() == Scheme::Https {
+        server_name(&origin).map_err(|error| wrong(&why(&error)))?;
     }
     Ok((text, uri))
 }
@@ -299,6 +330,18 @@ mod tests {
             (&["--resolve", "h:80", "http://h/"], "HOST:PORT:ADDR"),
             (&["/only/a/path"], "expected a URL"),
             (&["http://a b/"], "expected a URL"),
+            (&["localhost:80"], "expected a URL"),
+            (&["http://h/", "ftp://h/"], "expected http or https"),
+            (&["http://h/", "http://h:0/"], "a port from 1 to 65535"),
+            (&["http://h:http/"], "a port from 1 to 65535"),
+            (&["http://:80/"], "has no host"),
+            (&["http://me@h/"], "no user or password"),
+            (&["http://[h]/"], "an IPv6 address in the brackets"),
+            (&["https://a!b/"], "a host that TLS can name"),
+            (&["-X", "CONNECT", "http://h/"], "CONNECT is not supported"),
+            (&["http://h/", "-H", "Upgrade: x"], "upgrade is not supported"),
+            (&["http://h/", "-d", "x", "-H", "Content-Length: 2"], "content-length to be 1"),
+            (&["-H", "Host: a", "-H", "Host: b", "http://h/"], "at most one host"),
         ] {
             let message = run(line).expect_err("a wrong command line");
             assert!(message.contains(expected), "{line:?}: {message}");

@@ -1,14 +1,17 @@
 //! What the `fetch` programs share: command line, output, progress. The HTTP is in the examples.
 //!
 //! Its rules:
-//! - a wrong command line says what was expected, and exits with 2 before anything is sent;
+//! - a wrong command line says what was expected, and exits with 2 before anything is sent; a request
+//!   that no client would send is one;
 //! - bodies go to standard output, or `-o FILE`, everything else to standard error;
 //! - with one call at a time a body is written as it comes; several at a time are each held until
 //!   they are whole, so that they do not mix;
-//! - if the output cannot be written any more (a closed pipe), no further call is made.
+//! - if the output cannot be written any more (a closed pipe), no further call is made; output that
+//!   cannot be written now (a full pipe that does not block) is waited for.
 
 mod args;
 mod output;
+mod patient;
 pub(crate) mod pins;
 mod progress;
 
@@ -30,6 +33,7 @@ pub use progress::Progress;
 
 use args::{Args, Parsed};
 use output::{Answer, Output};
+use patient::{Patient, message};
 
 /// One run of a `fetch` program.
 pub struct Fetch {
@@ -72,13 +76,13 @@ pub fn main(program: &'static str, work: impl FnOnce(&Fetch) -> Result<(), Error
     let fetch = match Fetch::from_command_line(program) {
         Ok(Some(fetch)) => fetch,
         Ok(None) => return ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{program}: {message}\n{program}: --help lists what it takes");
+        Err(wrong) => {
+            message(format_args!("{program}: {wrong}\n{program}: --help lists what it takes"));
             return ExitCode::from(2);
         }
     };
     if let Err(error) = work(&fetch) {
-        eprintln!("{program}: {}", describe(&error));
+        message(format_args!("{program}: {}", describe(&error)));
         return ExitCode::from(2);
     }
     ExitCode::from(u8::from(fetch.failed.get()))
@@ -90,7 +94,7 @@ impl Fetch {
         let args = match args::parse(std::env::args_os().skip(1))? {
             Parsed::Run(args) => *args,
             Parsed::Help => {
-                let mut help = io::stdout().lock();
+                let mut help = Patient(io::stdout().lock());
                 // Whoever closed the pipe does not want the rest.
                 let _ = io::Write::write_all(&mut help, args::help(program).as_bytes());
                 return Ok(None);
@@ -133,12 +137,8 @@ impl Call<'_> {
     /// What is to be sent. The call's clock starts here.
     pub fn request(&mut self) -> Request<Full<Bytes>> {
         let args = &self.fetch.args;
-        let mut request = Request::new(Full::new(args.data.clone()));
-        *request.method_mut() = args.method.clone();
-        *request.uri_mut() = args.urls[self.url].1.clone();
-        *request.headers_mut() = args.headers.clone();
         self.started = Instant::now();
-        request
+        args.request(&args.urls[self.url].1)
     }
 
     /// Takes the head of the response.
@@ -184,7 +184,7 @@ impl Call<'_> {
         if let Err(error) = written {
             self.fetch.failed.set(true);
             if !self.fetch.broken.replace(true) {
-                eprintln!("could not write the output: {error}");
+                message(format_args!("could not write the output: {error}"));
             }
         }
         self.fetch.progress.one_done();

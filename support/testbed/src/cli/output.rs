@@ -14,6 +14,8 @@ use client_core::{Error, Exchange, Upload};
 use http::{HeaderMap, response::Parts};
 use serde::Serialize;
 
+use super::patient::{Patient, message};
+
 /// Bytes that are gathered for one write.
 const BUFFER: usize = 64 * 1024;
 
@@ -79,7 +81,7 @@ impl Answer {
 impl Output {
     pub(super) fn open(file: Option<&Path>, json: bool, head: bool) -> Result<Self, String> {
         let bodies: Box<dyn Write> = match file {
-            None => Box::new(io::stdout()),
+            None => Box::new(Patient(io::stdout())),
             Some(path) => Box::new(File::create(path).map_err(|error| {
                 format!(
                     "expected a file that can be written after -o: {}: {error}",
@@ -156,7 +158,7 @@ impl Output {
     /// Says why a response did not come whole. What came of a body that streams is printed.
     pub(super) fn failed(&mut self, url: &str, error: &Error) -> io::Result<()> {
         self.bodies.flush()?;
-        eprintln!("{url}: {}", describe(error));
+        message(format_args!("{url}: {}", describe(error)));
         if !self.json {
             return Ok(());
         }
@@ -185,7 +187,8 @@ pub fn describe(error: &(dyn StdError + 'static)) -> String {
 pub(super) fn trace_to_stderr() {
     use tracing_subscriber::{Layer, filter::Targets, fmt, prelude::*};
     let steps = Targets::new().with_target("io_model", tracing::Level::TRACE);
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_filter(steps);
+    let stderr = || Patient(io::stderr());
+    let lines = fmt::layer().with_writer(stderr).with_ansi(false).with_filter(steps);
     // Only a second subscriber in one process is refused, and there is none here.
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
@@ -193,7 +196,7 @@ pub(super) fn trace_to_stderr() {
 fn print_line(line: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
-    let mut stdout = io::stdout().lock();
+    let mut stdout = Patient(io::stdout().lock());
     stdout.write_all(&text)?;
     stdout.flush()
 }

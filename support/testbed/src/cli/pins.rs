@@ -30,7 +30,9 @@ impl Pins {
         if host.is_empty() || host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
             return Err(wrong("HOST is to be a name; an address is never looked up"));
         }
-        let port = port.parse().ok().filter(|port| *port > 0);
+        // `u16::from_str` would allow a plus sign.
+        let digits = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port > 0);
         let port = port.ok_or_else(|| wrong("PORT is to be a number from 1 to 65535"))?;
         let addresses = addresses.split(',').map(address).collect::<Option<_>>();
         let addresses = addresses.ok_or_else(|| wrong("each ADDR is to be an IP address"))?;
@@ -110,6 +112,7 @@ mod tests {
             "h:80:",
             "h:0:::1",
             "h:x:::1",
+            "h:+80:::1",
             ":80:::1",
             "h:80:[127.0.0.1]",
             "h:80:::1,",

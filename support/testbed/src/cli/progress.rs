@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::patient::message;
+
 /// Says how far a program has come, once a second from the first second on. Dropping it ends it.
 pub struct Progress {
     done: Arc<AtomicUsize>,
@@ -30,7 +32,9 @@ impl Progress {
             while ended.recv_timeout(second) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let done = count.load(Ordering::Relaxed);
                 let seconds = started.elapsed().as_secs();
-                eprintln!("{program}: {done} of {all} {what} done after {seconds} s");
+                message(format_args!(
+                    "{program}: {done} of {all} {what} done after {seconds} s"
+                ));
             }
         };
         // Without a thread there is no progress to be seen, and that is all.

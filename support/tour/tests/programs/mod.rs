@@ -83,6 +83,32 @@ impl Program {
         Running::new(command.spawn().expect("the program starts"))
     }
 
+    /// Starts it with a pipe as standard output whose writing end does not block, and waits until that
+    /// pipe is nearly full. Messages go the same way if `both`.
+    #[cfg(unix)]
+    pub(crate) fn start_into_full_pipe(
+        &self,
+        args: &[&str],
+        both: bool,
+    ) -> (Running, io::PipeReader) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        rustix::io::ioctl_fionbio(&writer, true).expect("a pipe that does not block");
+        let mut command = Command::new(&self.0);
+        command.args(args).stdin(Stdio::null()).stderr(Stdio::piped());
+        if both {
+            command.stderr(writer.try_clone().expect("another descriptor"));
+        }
+        command.stdout(writer);
+        let running = Running::new(command.spawn().expect("the program starts"));
+        drop(command); // and with it our writing end
+        // Linux gives a pipe 64 KiB, macOS 16 at the least; what is written is not cut at its pages.
+        until("a full pipe", || {
+            let held = rustix::io::ioctl_fionread(&reader).expect("the pipe's length");
+            held > 12 * 1024 || running.has_ended()
+        });
+        (running, reader)
+    }
+
     /// Runs it to its end.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         self.start(args).end()
@@ -103,10 +129,12 @@ pub(crate) struct Running {
 impl Running {
     fn new(mut child: Child) -> Self {
         let stdout = child.stdout.take();
-        let mut messages = child.stderr.take().expect("a pipe");
+        let messages = child.stderr.take();
         let stderr = thread::spawn(move || {
             let mut text = Vec::new();
-            messages.read_to_end(&mut text).expect("its messages");
+            if let Some(mut messages) = messages {
+                messages.read_to_end(&mut text).expect("its messages");
+            }
             text
         });
         let child = Arc::new(Mutex::new(child));
@@ -223,6 +251,10 @@ impl Ended {
 pub(crate) struct Line(Value);
 
 impl Line {
+    pub(crate) fn parse(line: &[u8]) -> Self {
+        Line(serde_json::from_slice(line).expect("a line of JSON"))
+    }
+
     pub(crate) fn url(&self) -> &str {
         self.0["url"].as_str().expect("a URL")
     }
