@@ -3,7 +3,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use http::{Uri, uri::Authority};
@@ -34,7 +34,6 @@ pub struct Origin {
     authority: Authority,
     // These are asked for several times per request, and looked for in the text only once.
     host_length: usize,
-    address: Option<IpAddr>,
     port: u16,
 }
 
@@ -50,9 +49,9 @@ impl Origin {
     /// port 0 or no number as its port, or user information (RFC 9110 section 4.2.4: a way to
     /// disguise the host; credentials belong into the `authorization` field). Also if brackets hold
     /// anything but an IPv6 address, such as one with a zone (RFC 9844: zones are no part of a URL);
-    /// if anything but a port follows the host; if a label of the host is empty; and if the host ends in
-    /// a number and is no IPv4 address: `127.1`, `0x7f.0.0.1` and `2130706433` are names to one
-    /// reader and 127.0.0.1 to another.
+    /// if anything but a port follows the host; if a label of the host is empty; and if the host
+    /// ends in a number and is no IPv4 address: `127.1`, `0x7f.0.0.1` and `2130706433` are names to
+    /// one reader and 127.0.0.1 to another.
     pub fn of(uri: &Uri) -> Result<Self, Error> {
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
@@ -68,7 +67,7 @@ impl Origin {
             return Err(Error::invalid("expected no user or password in the URL"));
         }
         let (host, digits) = split(text)?;
-        let address = address(host)?;
+        check_host(host)?;
         let port = match digits {
             None | Some("") => scheme.port(),
             Some(digits) => number(digits)?,
@@ -79,7 +78,7 @@ impl Origin {
             Some(digits) if digits.starts_with('0') => usual(&format!("{host}:{port}"))?,
             _ => authority.clone(),
         };
-        Ok(Origin { scheme, authority, host_length: host.len(), address, port })
+        Ok(Origin { scheme, authority, host_length: host.len(), port })
     }
 
     /// The scheme.
@@ -95,7 +94,7 @@ impl Origin {
 
     /// The address, if the host is one: then there is no name to look up.
     pub fn address(&self) -> Option<IpAddr> {
-        self.address
+        self.host().parse().ok()
     }
 
     /// The port, or the scheme's own.
@@ -139,12 +138,12 @@ fn split(authority: &str) -> Result<(&str, Option<&str>), Error> {
     }
 }
 
-/// The address that a host is. `None`: it is a name.
-fn address(host: &str) -> Result<Option<IpAddr>, Error> {
+/// A host is an address, or a name that no resolver takes for one.
+fn check_host(host: &str) -> Result<(), Error> {
     if let Some(literal) = host.strip_prefix('[') {
         let literal = literal.strip_suffix(']').unwrap_or(literal);
-        return match literal.parse() {
-            Ok(address) => Ok(Some(IpAddr::V6(address))),
+        return match literal.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(()),
             Err(_) if literal.contains('%') => Err(Error::invalid(format!(
                 "expected an IPv6 address without a zone, found [{literal}]"
             ))),
@@ -167,19 +166,16 @@ fn address(host: &str) -> Result<Option<IpAddr>, Error> {
             "expected a host without empty labels, found {host}"
         )));
     }
-    if !ends_in_a_number(labels) {
-        return Ok(None);
-    }
-    match host.parse() {
-        Ok(address) => Ok(Some(IpAddr::V4(address))),
-        Err(_) => Err(Error::invalid(format!(
+    if ends_in_a_number(labels) && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Error::invalid(format!(
             "expected an IPv4 address of four decimal numbers, found {host}"
-        ))),
+        )));
     }
+    Ok(())
 }
 
-/// Whether the last label is a number, as in no name (RFC 3696 section 2, whatwg/url#560). A system's
-/// resolver takes such a host for an address in one of the forms of RFC 3986 section 7.4.
+/// Whether the last label is a number, as in no name (RFC 3696 section 2, whatwg/url#560). The
+/// system's resolver takes such a host for an address in one of the forms of RFC 3986 section 7.4.
 fn ends_in_a_number(labels: &str) -> bool {
     match labels.rsplit('.').next().unwrap_or(labels).as_bytes() {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),

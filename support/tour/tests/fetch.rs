@@ -483,17 +483,9 @@ fn a_pipe_that_does_not_block_gets_the_whole_body(fetch: &Program) {
         (vec!["--repeat", "3", "--concurrency", "3", &*bytes], 3),
         (vec!["--json", &*chunked], 1),
     ] {
-        let (running, mut pipe) = fetch.start_into_full_pipe(&args, false);
-        let mut output = Vec::new();
-        let mut piece = [0; 4096];
-        loop {
-            match pipe.read(&mut piece).unwrap() {
-                0 => break,
-                read => output.extend_from_slice(&piece[..read]),
-            }
-        }
-        let ended = running.end().expect(0);
-        assert_eq!(ended.stderr, "");
+        let (running, pipe) = fetch.start_into_full_pipe(&args, false);
+        let mut output = slowly(pipe);
+        running.end().expect(0);
         if args[0] == "--json" {
             output = programs::Line::parse(&output).body();
         } else if args[0] == "-i" {
@@ -508,19 +500,33 @@ fn a_pipe_that_does_not_block_gets_the_whole_body(fetch: &Program) {
 /// The same where messages and lines of JSON go to one such pipe: `fetch ... 2>&1 | reader`.
 #[cfg(unix)]
 fn a_pipe_that_does_not_block_gets_every_message(fetch: &Program) {
-    const CALLS: usize = 3000;
+    const CALLS: usize = 20;
+    // A message, and the line after it, do not both fit into the pipe.
+    const LENGTH: usize = 60_000;
     let nobody = Refusing::new();
-    let url = nobody.url("/");
-    let calls = CALLS.to_string();
-    let args = ["--json", "--repeat", &calls, "--trace", &url];
-    let (running, mut pipe) = fetch.start_into_full_pipe(&args, true);
-    let mut output = String::new();
-    pipe.read_to_string(&mut output).unwrap();
+    let url = nobody.url(&format!("/{}", "x".repeat(LENGTH)));
+    let (running, pipe) =
+        fetch.start_into_full_pipe(&["--json", "--repeat", &CALLS.to_string(), &url], true);
+    let output = slowly(pipe);
     running.end().expect(1);
-    let count = |start: &str| output.lines().filter(|line| line.starts_with(start)).count();
-    assert_eq!(count("{\"url\":"), CALLS, "lines of JSON");
-    assert_eq!(count(&url), CALLS, "messages");
-    assert_eq!(output.matches("what=\"connect\"").count(), CALLS, "steps");
+    let letters = output.iter().filter(|letter| **letter == b'x').count();
+    assert_eq!(
+        letters,
+        2 * LENGTH * CALLS,
+        "each URL stands in a message and in a line of JSON"
+    );
+}
+
+/// All of it, in pieces that are smaller than what a program writes.
+#[cfg(unix)]
+fn slowly(mut pipe: impl Read) -> Vec<u8> {
+    let (mut output, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        match pipe.read(&mut piece).unwrap() {
+            0 => return output,
+            read => output.extend_from_slice(&piece[..read]),
+        }
+    }
 }
 
 /// Elsewhere there are no such pipes.

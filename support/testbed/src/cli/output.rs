@@ -187,7 +187,7 @@ pub fn describe(error: &(dyn StdError + 'static)) -> String {
 pub(super) fn trace_to_stderr() {
     use tracing_subscriber::{Layer, filter::Targets, fmt, prelude::*};
     let steps = Targets::new().with_target("io_model", tracing::Level::TRACE);
-    let stderr = || Patient(io::stderr());
+    let stderr = || Patient(io::stderr().lock());
     let lines = fmt::layer().with_writer(stderr).with_ansi(false).with_filter(steps);
     // Only a second subscriber in one process is refused, and there is none here.
     let _ = tracing_subscriber::registry().with(lines).try_init();
