@@ -135,7 +135,9 @@ impl Output {
         }
         let sent = exchange.upload == Upload::Whole;
         if !sent {
-            eprintln!("{url}: answered before the whole request was sent; the rest was not");
+            message(format_args!(
+                "{url}: answered before the whole request was sent; the rest was not"
+            ));
         }
         if !self.json {
             return Ok(());
