@@ -12,6 +12,8 @@ pub mod backpressure;
 pub mod cancel;
 pub mod close;
 pub mod connect;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod executors;
 pub mod faults;
 pub mod framing;
