@@ -20,7 +20,6 @@ pub mod framing;
 pub mod handshake;
 pub mod limits;
 pub mod malformed;
-pub mod orphans;
 pub mod pool;
 pub mod process;
 pub mod records;
@@ -343,13 +342,6 @@ macro_rules! conformance_list {
             many_callers_that_give_up_leave_the_client_in_order
             a_body_that_nobody_reads_any_more_frees_its_place
             a_body_whose_rest_has_come_may_be_dropped
-        }
-        $crate::conformance_group! { $client, $over, orphans:
-            lookups_without_callers_make_way_for_another_origin
-            connects_without_callers_make_way_for_another_origin
-            handshakes_without_callers_make_way_for_another_origin
-            a_lookup_without_a_caller_makes_way_in_its_own_origin
-            handshakes_without_callers_make_way_in_their_own_origin
         }
         $crate::conformance_group! { $client, $over, backpressure:
             a_reader_that_stops_blocks_its_own_server_only
