@@ -7,7 +7,7 @@ use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolv
 use futures::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{begin, client, expect, get};
+use super::{client, expect, get};
 use crate::{Server, reply, run::eventually};
 
 /// Says to the process with the limit where the server is.
@@ -66,9 +66,8 @@ fn with_few_descriptors<C: ApiClient>(port: u16) {
     // Busy connections are not given up, so these run into the limit.
     let mut held = Vec::new();
     let error = (HOSTS..2 * HOSTS).find_map(|host| {
-        let mut call = Box::pin(client.request(get(&url(host, "/hold"))));
-        begin(&mut call);
-        let (before, call, answer) = (held.len(), RefCell::new(call), RefCell::new(None));
+        let call = RefCell::new(Box::pin(client.request(get(&url(host, "/hold")))));
+        let (before, answer) = (held.len(), RefCell::new(None));
         eventually("a connection or an error", || {
             *answer.borrow_mut() = call.borrow_mut().as_mut().now_or_never();
             answer.borrow().is_some() || client.stats().in_use > before
