@@ -5,15 +5,14 @@
 //! about the peer. [`Pool::out_of_descriptors`](crate::pool::Pool::out_of_descriptors) therefore
 //! gives something up and lets the attempt begin again, once.
 
-use std::io;
+use std::{fs::File, io};
 
 use crate::{AttemptError, Error, Origin};
 
 /// Whether an operation failed because the process (`EMFILE`) or the system (`ENFILE`) has no
 /// descriptor left.
 ///
-/// On Windows these are `WSAEMFILE` and `ERROR_TOO_MANY_OPEN_FILES`. Name resolution counts where
-/// the system reports the cause, which `getaddrinfo` does not always do.
+/// On Windows these are `WSAEMFILE` and `ERROR_TOO_MANY_OPEN_FILES`.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(windows)]
     const CODES: [i32; 2] = [4, 10_024];
@@ -21,6 +20,11 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(not(windows))]
     const CODES: [i32; 2] = [23, 24];
     error.raw_os_error().is_some_and(|code| CODES.contains(&code))
+}
+
+/// The error of opening a file, if there is no descriptor left for it at this moment.
+pub(crate) fn missing_descriptor() -> Option<io::Error> {
+    if cfg!(unix) { File::open("/dev/null").err().filter(is_out_of_descriptors) } else { None }
 }
 
 impl Error {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{lock, lookup::Lookup};
+use crate::descriptors::missing_descriptor;
 
 /// Lookups by the system that run at once, in one client. Further names wait for a thread.
 ///
@@ -112,5 +113,8 @@ impl Drop for Worker {
 
 /// `getaddrinfo`, which blocks.
 pub(super) fn system(host: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+    // Without a descriptor to ask with, glibc says that the name is not known.
+    let found =
+        (host, 0).to_socket_addrs().map_err(|error| missing_descriptor().unwrap_or(error))?;
+    Ok(found.map(|address| address.ip()).collect())
 }
