@@ -8,7 +8,11 @@ use futures::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{client, expect, get};
-use crate::{Server, reply, run::eventually};
+use crate::{
+    reply,
+    run::{block_on, eventually},
+    server::Options,
+};
 
 /// Says to the process with the limit where the server is.
 const PORT: &str = "TESTBED_DESCRIPTORS_PORT";
@@ -20,9 +24,9 @@ const LIMIT: u64 = 64;
 const HOSTS: usize = 100;
 
 /// Idle connections are given up for a descriptor, the least recently used one first, so that a
-/// client can go on to any number of hosts one after another. If there is none to give up, the error
-/// says that descriptors ran out, and the next call works when there is one again
-/// (cloudflare/cloudflared#118, golang/go#18753).
+/// client can go on to any number of hosts one after another, also to one whose name takes a
+/// descriptor to look up. If there is none to give up, the error says that descriptors ran out, and
+/// the next call works when there is one again (cloudflare/cloudflared#118, golang/go#18753).
 ///
 /// # Panics
 ///
@@ -31,7 +35,8 @@ pub fn running_out_of_descriptors_is_no_wall<C: ApiClient>() {
     if let Ok(port) = env::var(PORT) {
         return with_few_descriptors::<C>(port.parse().expect("a port"));
     }
-    let server = Server::start(|conn| {
+    let every_address = Options::new().on([([0, 0, 0, 0], 0).into()]);
+    let server = every_address.start(|conn| {
         while let Some(request) = conn.next_request()? {
             if request.target() == "/hold" {
                 return conn.wait_closed();
@@ -40,6 +45,7 @@ pub fn running_out_of_descriptors_is_no_wall<C: ApiClient>() {
         }
         Ok(())
     });
+    let server = server.expect("a server");
     let status = Command::new(env::current_exe().expect("this program"))
         .args(env::args_os().skip(1))
         .env(PORT, server.port().to_string())
@@ -83,6 +89,23 @@ fn with_few_descriptors<C: ApiClient>(port: u16) {
     held.clear();
     eventually("free descriptors", || client.stats().in_use == 0);
     expect(&client, get(&url(0, "/")));
+
+    block_on(client.close());
+    // Elsewhere the loopback has one address.
+    if cfg!(target_os = "linux") {
+        a_name_is_looked_up_at_the_limit::<C>(port);
+    }
+}
+
+/// Looking a name up takes a descriptor too, and the system calls a name unknown if there is none.
+fn a_name_is_looked_up_at_the_limit<C: ApiClient>(port: u16) {
+    let client = client::<C>(Config::new().max_total(10 * HOSTS));
+    for host in 1..=HOSTS {
+        expect(&client, get(&format!("http://127.0.0.{host}:{port}/")));
+    }
+    expect(&client, get(&format!("http://localhost:{port}/")));
+    let stats = client.stats();
+    assert_eq!((stats.created, stats.connecting), (HOSTS as u64 + 1, 0), "{stats}");
 }
 
 fn is_out_of_descriptors(error: &Error) -> bool {
