@@ -1,112 +1,62 @@
-//! Builds the book, and serves it on the loopback.
+//! Builds the book, and counts for it.
 
-use std::{
-    error::Error,
-    fs, io,
-    path::{Component, Path, PathBuf},
-    process::Command,
-    thread,
+use std::{error::Error, path::PathBuf, time::Instant};
+
+use weave::{ledger, sources::Tree};
+
+use crate::{
+    claim::Claim,
+    screen::{self, Strong, say},
 };
 
-use testbed::{Server, reply::respond, server::Options};
-
-/// Where the built pages lie, below the workspace's root.
-const PAGES: &str = "book/book";
+type Failure = Box<dyn Error>;
 
 /// Builds the book with every warning an error.
 ///
-/// The tool runs as a process of its own, from a debug build, so that an optimised build of the
-/// tour need not compile mdBook.
-pub(crate) fn build() -> Result<(), Box<dyn Error>> {
-    eprintln!(
-        "Building the book from the sources as they stand (its tool is compiled first) ..."
-    );
-    weave("build", "the book was not built: see above")
+/// # Errors
+///
+/// Everything that is wrong with it, each with its file and line.
+pub(crate) fn build() -> Result<(), Failure> {
+    let root = root()?;
+    let begun = Instant::now();
+    let report = screen::during("Building the book from the sources as they stand", || {
+        let wait = || screen::tell("waiting for another process that builds it");
+        let _claim = Claim::to_build(&root, wait)?;
+        weave::build(&root, screen::tell)
+            .map_err(|problems| Failure::from(format!("it was not built:\n{problems}")))
+    })?;
+    say(format_args!(
+        "{}: {} pages, {} links within it followed, built in {:.1} s from the sources as they stand",
+        Strong("The book"),
+        report.pages,
+        report.links,
+        begun.elapsed().as_secs_f64()
+    ))
 }
 
 /// Prints the ledger, and how to read it.
-pub(crate) fn ledger() -> Result<(), Box<dyn Error>> {
-    eprintln!("Counting the sources as they stand (the book's tool is compiled first) ...");
-    weave("ledger", "the ledger does not fit the sources: see above")
-}
-
-/// Runs one of the tool's commands.
-fn weave(command: &str, failed: &'static str) -> Result<(), Box<dyn Error>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut weave = Command::new(cargo);
-    weave.args(["run", "--quiet", "--locked", "--package", "weave", "--", command]);
-    match weave.current_dir(root()?).status()? {
-        status if status.success() => Ok(()),
-        _ => Err(failed.into()),
-    }
-}
-
-/// Serves the built book until the process is interrupted.
-pub(crate) fn serve() -> Result<(), Box<dyn Error>> {
-    let server = start(root()?.join(PAGES))?;
-    println!("The book is at {} until you interrupt this (Ctrl-C).", server.url("/index.html"));
-    loop {
-        thread::park();
-    }
-}
-
-/// Serves the files of a folder on a free port.
-fn start(folder: PathBuf) -> io::Result<Server> {
-    Options::new().unrecorded().start(move |connection| {
-        while let Some(request) = connection.next_request()? {
-            connection.send(answer(&folder, request.target()))?;
-        }
-        Ok(())
-    })
-}
-
-fn answer(folder: &Path, target: &str) -> Vec<u8> {
-    let path = target.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
-    let path = Path::new(if path.is_empty() { "index.html" } else { path });
-    // Nothing above the folder, whatever the request says.
-    let below = path.components().all(|part| matches!(part, Component::Normal(_)));
-    let file = below.then(|| fs::read(folder.join(path)));
-    match file {
-        Some(Ok(bytes)) => respond(200, &[("content-type", kind(path))], bytes),
-        _ => respond(404, &[("content-type", "text/plain")], "there is no such page\n"),
-    }
-}
-
-fn kind(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css",
-        Some("js") => "text/javascript",
-        Some("json") => "application/json",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("woff2") => "font/woff2",
-        _ => "application/octet-stream",
-    }
+///
+/// # Errors
+///
+/// Everything that does not fit the sources.
+pub(crate) fn ledger() -> Result<(), Failure> {
+    let root = root()?;
+    let text = screen::during("Counting the sources as they stand", || {
+        let tree = Tree::open(&root)?;
+        ledger::read(&tree, &root.join("book")).map(|counted| ledger::text::text(&counted))
+    })?;
+    say(text.trim_end())
 }
 
 /// The workspace: the folder here or above that has the book.
+///
+/// # Errors
+///
+/// If there is none.
 pub(crate) fn root() -> Result<PathBuf, String> {
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     let found = here.ancestors().find(|folder| folder.join("book/book.toml").exists());
-    found.map(Path::to_owned).ok_or_else(|| {
+    found.map(std::path::Path::to_owned).ok_or_else(|| {
         "expected to be started within the repository: no book/book.toml here or above".into()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_served_with_its_kind_and_nothing_above_the_folder_is() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let text =
-            |target: &str| String::from_utf8_lossy(&answer(&folder, target)).into_owned();
-        assert!(text("/main.rs?x#y").starts_with("HTTP/1.1 200 "));
-        assert!(text("/../Cargo.toml").starts_with("HTTP/1.1 404 "));
-        assert!(text("//etc/passwd").starts_with("HTTP/1.1 404 "));
-        assert!(text("/none.html").starts_with("HTTP/1.1 404 "));
-        assert_eq!(kind(Path::new("a/b.html")), "text/html; charset=utf-8");
-    }
 }

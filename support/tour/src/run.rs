@@ -4,7 +4,6 @@ use std::{
     error::Error,
     fmt::Display,
     future::ready,
-    io::{self, Write},
     time::{Duration, Instant},
 };
 
@@ -14,6 +13,11 @@ use futures::{StreamExt, executor::block_on, future::poll_immediate, stream};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use testbed::{Server, api, run::eventually, run::thread_count};
+
+use crate::{
+    parts::Parts,
+    screen::{self, Strong, say},
+};
 
 type Failure = Box<dyn Error>;
 
@@ -25,19 +29,13 @@ const CONNECTIONS: usize = 8;
 /// How long a call waits for a server that never answers.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The three stages in their order.
+/// The stages, and what to try next.
+///
+/// # Errors
+///
+/// The names of the stages that failed.
 pub(crate) fn all() -> Result<(), Failure> {
-    let server = api::start()?;
-    say(format_args!("One client, three I/O models. A server listens on {}.", server.addr()))?;
-    if cfg!(debug_assertions) {
-        say("This is a debug build, its times say nothing: use cargo run --release.")?;
-    }
-    #[cfg(unix)]
-    stage::<stage1_rotor::Client>(&server, "state machines on rotor 0.6.3 and mio 0.5")?;
-    #[cfg(not(unix))]
-    say("\nstage1-rotor is left out: mio 0.5 is unsound on Windows (RUSTSEC-2020-0080).")?;
-    stage::<stage2_mio::Client>(&server, "a hand-written event loop on mio 1.x")?;
-    stage::<stage3_tokio::Client>(&server, "async functions on tokio 1.x")?;
+    stages()?;
     say(
         "\nNext, see what an I/O model does: start `cargo run --release -- serve`, and beside it\n\
          cargo run --release --example stage1-fetch -- --trace http://localhost:8080/quotes/7\n\
@@ -45,8 +43,48 @@ pub(crate) fn all() -> Result<(), Failure> {
     )
 }
 
-fn stage<C: ApiClient>(server: &Server, model: &str) -> Result<(), Failure> {
-    say(format_args!("\n{}: {model}", C::STAGE))?;
+/// The three stages in their order. One that fails does not keep the others from it.
+///
+/// # Errors
+///
+/// The names of those that failed.
+pub(crate) fn stages() -> Result<(), Failure> {
+    let server = api::start()?;
+    say(format_args!(
+        "{} A server listens on {}.",
+        Strong("One client, three I/O models."),
+        server.addr()
+    ))?;
+    say_if_debug()?;
+    let mut parts = Parts::default();
+    #[cfg(unix)]
+    stage::<stage1_rotor::Client>(
+        &mut parts,
+        &server,
+        "state machines on rotor 0.6.3 and mio 0.5",
+    )?;
+    #[cfg(not(unix))]
+    say("\nstage1-rotor is left out: mio 0.5 is unsound on Windows (RUSTSEC-2020-0080).")?;
+    let model = "a hand-written event loop on mio 1.x";
+    stage::<stage2_mio::Client>(&mut parts, &server, model)?;
+    stage::<stage3_tokio::Client>(&mut parts, &server, "async functions on tokio 1.x")?;
+    parts.verdict()
+}
+
+/// Says so if times of this build say nothing.
+pub(crate) fn say_if_debug() -> Result<(), Failure> {
+    match cfg!(debug_assertions) {
+        true => say("This is a debug build, its times say nothing: use cargo run --release."),
+        false => Ok(()),
+    }
+}
+
+fn stage<C: ApiClient>(parts: &mut Parts, server: &Server, model: &str) -> Result<(), Failure> {
+    say(format_args!("\n{}: {model}", Strong(C::STAGE)))?;
+    parts.attempt(C::STAGE, || screen::during(C::STAGE, || one_stage::<C>(server)))
+}
+
+fn one_stage<C: ApiClient>(server: &Server) -> Result<(), Failure> {
     let threads = thread_count();
     let config = Config::new().max_per_origin(CONNECTIONS).max_idle_per_origin(CONNECTIONS);
     let client = C::new(config)?;
@@ -62,16 +100,12 @@ fn line(what: impl Display, seen: impl Display) -> Result<(), Failure> {
     say(format_args!("  {what:<26} {seen}"))
 }
 
-fn say(text: impl Display) -> Result<(), Failure> {
-    Ok(writeln!(io::stdout(), "{text}")?)
-}
-
 fn get(url: &str) -> Result<Request<Full<Bytes>>, Failure> {
     Ok(Request::get(url).body(Full::default())?)
 }
 
 /// A whole exchange: status, body, and what carried them.
-async fn fetch<C: ApiClient>(
+pub(crate) async fn fetch<C: ApiClient>(
     client: &C,
     url: &str,
 ) -> Result<(StatusCode, Bytes, Exchange), Failure> {

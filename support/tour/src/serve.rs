@@ -4,6 +4,8 @@ use std::{env, error::Error, fs, thread};
 
 use testbed::{api, certs};
 
+use crate::interrupt;
+
 /// Serves until the process is interrupted.
 pub(crate) fn until_interrupted(port: u16, tls: bool) -> Result<(), Box<dyn Error>> {
     let server = api::start_on(port, tls)
@@ -11,6 +13,7 @@ pub(crate) fn until_interrupted(port: u16, tls: bool) -> Result<(), Box<dyn Erro
     if tls {
         say_how_to_trust(&server.url_as("localhost", "/quotes/7"))?;
     }
+    interrupt::only_serving(false);
     println!("Serving {} until interrupted (Ctrl-C).", server.url("/quotes/7"));
     loop {
         thread::park();

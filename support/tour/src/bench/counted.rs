@@ -14,6 +14,7 @@ use super::{
     Failure,
     programs::{Programs, Server},
 };
+use crate::screen;
 
 /// A program that counts what another one does.
 #[derive(Clone, Copy)]
@@ -81,18 +82,21 @@ impl Tool {
         subjects: &[String],
     ) -> Result<Option<Vec<f64>>, Failure> {
         if !self.works() {
-            eprintln!("bench: no {}, so what it would count is left out", self.program());
+            let program = self.program();
+            screen::report(format_args!(
+                "bench: no {program}, what it would count is left out"
+            ));
             return Ok(None);
         }
         let server = Server::start(&programs.compare)?;
         let (callers, [few, many]) = self.load();
-        let mut counts = Vec::new();
-        for subject in subjects {
-            eprintln!("bench: {} counts {subject}", self.program());
+        let count = |subject: &String| {
+            screen::tell(subject);
             let run = |calls| self.run(&programs.compare, &server, subject, callers, calls);
-            counts.push(run(many)?.saturating_sub(run(few)?) as f64 / (many - few) as f64);
-        }
-        Ok(Some(counts))
+            Ok(run(many)?.saturating_sub(run(few)?) as f64 / (many - few) as f64)
+        };
+        let what = format!("bench: {} counts", self.program());
+        screen::during(&what, || subjects.iter().map(count).collect::<Result<_, _>>()).map(Some)
     }
 
     fn run(
@@ -107,7 +111,7 @@ impl Tool {
         let mut command = self.command(&report);
         let numbers = [callers.to_string(), calls.to_string()];
         command.arg(compare).args(["load", subject]).args(numbers).arg(&server.address);
-        let status = command.status()?;
+        let status = weave::process::status(&mut command)?;
         let text = fs::read_to_string(&report)?;
         fs::remove_file(&report)?;
         let count = self.read(&text).filter(|_| status.success());

@@ -18,38 +18,19 @@ use result::Comparison;
 
 type Failure = Box<dyn Error>;
 
-/// How much is measured.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// For the tour: rates, allocations and system calls, in less than a minute.
-    Glance,
-    /// Everything, for a short time.
-    Quick,
-    /// Everything, with all optimisations.
-    Full,
-}
-
 /// How long it all takes.
 #[derive(Clone, Copy)]
 struct Effort {
-    depth: Depth,
+    /// Whether it is built as this program is, without the last optimisations.
+    quick: bool,
     rounds: usize,
     milliseconds: usize,
 }
 
 impl Effort {
-    fn of(depth: Depth) -> Self {
-        let (rounds, milliseconds) = match depth {
-            Depth::Glance => (5, 100),
-            Depth::Quick => (7, 150),
-            Depth::Full => (21, 400),
-        };
-        Effort { depth, rounds, milliseconds }
-    }
-
-    /// Whether it is built as this program is, without the last optimisations.
-    fn is_quick(self) -> bool {
-        self.depth != Depth::Full
+    fn new(quick: bool) -> Self {
+        let (rounds, milliseconds) = if quick { (7, 150) } else { (21, 400) };
+        Effort { quick, rounds, milliseconds }
     }
 }
 
@@ -61,9 +42,9 @@ const MINE: &str = "book/results/mine.json";
 /// # Errors
 ///
 /// If the programs cannot be built, or one of them fails.
-pub(crate) fn compare(depth: Depth) -> Result<(), Failure> {
-    let effort = Effort::of(depth);
-    let programs = Programs::build(effort.is_quick())?;
+pub(crate) fn compare(quick: bool) -> Result<(), Failure> {
+    let effort = Effort::new(quick);
+    let programs = Programs::build(quick)?;
     let comparison = Comparison::measure(&programs, effort)?;
     let text = table::of(&comparison)?;
     std::io::stdout().write_all(text.as_bytes())?;
@@ -80,10 +61,9 @@ pub(crate) fn compare(depth: Depth) -> Result<(), Failure> {
     for (name, content) in files {
         fs::write(folder.join(name), content)?;
     }
-    eprintln!("\nWritten to {}, and to {MINE} for the book.", folder.display());
-    if depth != Depth::Glance {
-        let report = programs.target.join("criterion/report/index.html");
-        eprintln!("Criterion's plots are in {}.", report.display());
-    }
+    eprintln!("\nWritten to {}.", folder.display());
+    let report = programs.target.join("criterion/report/index.html");
+    eprintln!("Criterion's plots are in {}.", report.display());
+    eprintln!("Also in {MINE}: `cargo run --release -- book` puts it into the book.");
     Ok(())
 }

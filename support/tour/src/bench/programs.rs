@@ -5,12 +5,14 @@ use std::{
     ffi::OsStr,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
+use weave::process::{self, Running};
 
 use super::Failure;
+use crate::screen;
 
 /// What was built, and where.
 pub(super) struct Programs {
@@ -25,7 +27,7 @@ pub(super) struct Programs {
 impl Programs {
     /// Builds them: as `cargo bench` does, or, if it has to be quick, as this program is built.
     pub(super) fn build(quick: bool) -> Result<Self, Failure> {
-        eprintln!("bench: building the comparison");
+        screen::report("bench: building the comparison");
         let mut build = cargo();
         build.args(["bench", "--package", "benches", "--no-run", "--message-format=json"]);
         if quick {
@@ -44,7 +46,7 @@ impl Programs {
 
     /// Criterion's groups. It draws its own plots, and shows its own progress.
     pub(super) fn criterion(&self, quick: bool) -> Result<(), Failure> {
-        eprintln!("bench: criterion's groups");
+        screen::report("bench: criterion's groups");
         let mut compare = Command::new(&self.compare);
         compare.arg("--bench").env("CARGO_TARGET_DIR", &self.target).stdout(io::stderr());
         if quick {
@@ -59,22 +61,26 @@ impl Programs {
         callers: usize,
         effort: super::Effort,
     ) -> Result<Value, Failure> {
-        eprintln!("bench: {} rounds with {callers} callers", effort.rounds);
         let numbers = [callers, effort.rounds, effort.milliseconds].map(|n| n.to_string());
-        let json = output(Command::new(&self.compare).arg("rounds").args(numbers))?;
+        let what = format!("bench: {} rounds with {callers} callers", effort.rounds);
+        let json = screen::during(&what, || {
+            output(Command::new(&self.compare).arg("rounds").args(numbers))
+        })?;
         Ok(serde_json::from_str(&json)?)
     }
 
     /// Allocations per call of each subject, as JSON.
     pub(super) fn allocations(&self) -> Result<Value, Failure> {
-        eprintln!("bench: heap allocations");
-        Ok(serde_json::from_str(&output(Command::new(&self.counters).arg("--json"))?)?)
+        let json = screen::during("bench: heap allocations", || {
+            output(Command::new(&self.counters).arg("--json"))
+        })?;
+        Ok(serde_json::from_str(&json)?)
     }
 }
 
 /// A server for programs that are counted from outside. Dropped, it ends.
 pub(super) struct Server {
-    process: Child,
+    process: Running,
     /// Where it listens.
     pub(super) address: String,
 }
@@ -83,9 +89,9 @@ impl Server {
     pub(super) fn start(compare: &Path) -> Result<Self, Failure> {
         let mut serve = Command::new(compare);
         serve.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = serve.spawn()?;
+        let mut process = process::start(&mut serve)?;
         let mut address = String::new();
-        let stdout = process.stdout.take().ok_or("expected the server's output")?;
+        let stdout = process.child.stdout.take().ok_or("expected the server's output")?;
         BufReader::new(stdout).read_line(&mut address)?;
         Ok(Server { process, address: address.trim().to_owned() })
     }
@@ -93,9 +99,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
+        drop(self.process.child.stdin.take());
         // It has nothing to tell us any more, however it ended.
-        let _ = self.process.wait();
+        let _ = self.process.child.wait();
     }
 }
 
@@ -116,7 +122,7 @@ fn executable(built: &str, name: &str) -> Result<PathBuf, Failure> {
 
 /// What a program prints; its messages go where ours go.
 pub(super) fn output(command: &mut Command) -> Result<String, Failure> {
-    let output = command.stderr(Stdio::inherit()).output().map_err(|e| failed(command, e))?;
+    let output = process::output(command).map_err(|error| failed(command, error))?;
     match output.status.success() {
         true => Ok(String::from_utf8(output.stdout)?),
         false => Err(failed(command, output.status)),
@@ -124,7 +130,7 @@ pub(super) fn output(command: &mut Command) -> Result<String, Failure> {
 }
 
 fn succeed(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|error| failed(command, error))?;
+    let status = process::status(command).map_err(|error| failed(command, error))?;
     if status.success() { Ok(()) } else { Err(failed(command, status)) }
 }
 

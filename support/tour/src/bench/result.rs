@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::{Depth, Effort, Failure, counted::Tool, programs::Programs};
+use super::{Effort, Failure, counted::Tool, programs::Programs};
 
 /// The subject that the others are compared with.
 const PEER: &str = "hyper-util";
@@ -86,14 +86,11 @@ impl Comparison {
             rates.insert(callers, compared(&rounds["subjects"])?);
             machine = rounds["machine"].take();
         }
-        let counters = counters(programs, effort.depth)?;
-        let mut groups = Vec::new();
-        if effort.depth != Depth::Glance {
-            let begun = SystemTime::now();
-            programs.criterion(effort.is_quick())?;
-            groups = estimates(&programs.target.join("criterion"), begun)?;
-        }
-        Ok(Comparison { quick: effort.is_quick(), machine, rates, counters, groups })
+        let counters = counters(programs)?;
+        let begun = SystemTime::now();
+        programs.criterion(effort.quick)?;
+        let groups = estimates(&programs.target.join("criterion"), begun)?;
+        Ok(Comparison { quick: effort.quick, machine, rates, counters, groups })
     }
 
     /// Where each stage stands.
@@ -185,7 +182,7 @@ fn compared(subjects: &Value) -> Result<Vec<Rate>, Failure> {
 /// A subject's name, and each of its counters per call.
 type Counts = (String, BTreeMap<&'static str, f64>);
 
-fn counters(programs: &Programs, depth: Depth) -> Result<Vec<Counts>, Failure> {
+fn counters(programs: &Programs) -> Result<Vec<Counts>, Failure> {
     let heap = programs.allocations()?;
     let heap = heap["subjects"].as_array().ok_or("expected subjects")?;
     let subjects: Vec<String> =
@@ -197,12 +194,7 @@ fn counters(programs: &Programs, depth: Depth) -> Result<Vec<Counts>, Failure> {
             counts.extend(row[name].as_f64().map(|count| (name, count)));
         }
     }
-    let mut tools = vec![("system_calls", Tool::Strace)];
-    // valgrind takes longer than everything else in a first look.
-    if depth != Depth::Glance {
-        tools.push(("instructions", Tool::Callgrind));
-    }
-    for (name, tool) in tools {
+    for (name, tool) in [("system_calls", Tool::Strace), ("instructions", Tool::Callgrind)] {
         for ((_, counts), count) in
             counters.iter_mut().zip(tool.count(programs, &subjects)?.into_iter().flatten())
         {

@@ -22,7 +22,7 @@ use std::{
 
 use client_core::ApiClient;
 
-use crate::book;
+use crate::{book, screen};
 use recording::{Lane, Recording};
 use script::Script;
 use tape::Tape;
@@ -64,7 +64,8 @@ pub(crate) fn all(mode: Mode) -> Result<(), Failure> {
                 out.write_all(show::listing(&recording).as_bytes())?;
             }
             Mode::Write => {
-                let recording = usual(script, &tape)?;
+                let what = format!("Playing `{}` again and again", script.name());
+                let recording = screen::during(&what, || usual(script, &tape))?;
                 out.write_all(show::listing(&recording).as_bytes())?;
                 keep(&recording)?;
             }

@@ -13,7 +13,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, mpsc},
+    sync::{Arc, Mutex, MutexGuard, Once, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -49,21 +49,18 @@ macro_rules! for_each_stage {
 pub(crate) struct Program(PathBuf);
 
 impl Program {
-    /// The example of this name, beside the test's own executable.
+    /// The example of this name, beside the test's own executable, built from the sources as they
+    /// stand.
     ///
     /// # Panics
     ///
-    /// If it was not built.
+    /// If it cannot be built.
     pub(crate) fn find(name: &str) -> Self {
         let test = env::current_exe().expect("the test's own path");
         let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-        let path = profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX));
-        assert!(
-            path.is_file(),
-            "{} is not built: `cargo test --workspace` does it, `cargo test -p tour` does not",
-            path.display()
-        );
-        Program(path)
+        static BUILT: Once = Once::new();
+        BUILT.call_once(|| build(profile));
+        Program(profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX)))
     }
 
     /// Starts it with these arguments.
@@ -113,6 +110,20 @@ impl Program {
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         self.start(args).end()
     }
+}
+
+/// Builds all examples as `cargo test --workspace` does, which leaves nothing to do after it. After
+/// `cargo test -p tour` they may be missing, or older than their sources.
+fn build(profile: &Path) {
+    let profile = match profile.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--examples", "--locked", "--quiet"]);
+    cargo.args(["--profile", profile]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let built = cargo.stdin(Stdio::null()).status().expect("cargo runs");
+    assert!(built.success(), "the examples cannot be built: {built}");
 }
 
 /// A program under way. It is killed when this is dropped, and after [`BOUND`].

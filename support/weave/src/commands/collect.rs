@@ -52,6 +52,9 @@ pub fn in_chapter(file: &str, text: &str) -> Result<Vec<Found>, Problems> {
     Problems::check(problems).map(|()| found)
 }
 
+/// The file that a reader sees first, below the workspace's root.
+const README: &str = "README.md";
+
 /// Words behind a fence that say that a reader types what is in the block.
 const SHELLS: &[&str] = &["bash", "console", "sh", "shell", "zsh"];
 
@@ -88,8 +91,8 @@ fn mentioned(file: &str, text: &str) -> Vec<Found> {
     found
 }
 
-/// The commands of all chapters below a book's `src`, each once. What a sentence mentions is
-/// left out if some directive runs it.
+/// The commands of all chapters below a book's `src`, each once, and those of the workspace's README.
+/// What a sentence mentions, or README, is left out if some directive runs it.
 ///
 /// # Errors
 /// A chapter that cannot be read, or a directive that is wrong.
@@ -112,6 +115,8 @@ pub fn in_book(root: &Path, book: &Path) -> Result<Vec<Found>, Problems> {
             }
         }
     }
+    let readme = fs::read_to_string(root.join(README)).unwrap_or_default();
+    mentions.extend(in_readme(&readme));
     for found in mentions {
         let line = &found.command.line;
         let runs = |f: &Found| {
@@ -123,6 +128,23 @@ pub fn in_book(root: &Path, book: &Path) -> Result<Vec<Found>, Problems> {
         }
     }
     Ok(all)
+}
+
+/// The calls of cargo in README's blocks for a shell. What a comment says of them is left out.
+fn in_readme(text: &str) -> Vec<Found> {
+    let mut shell = false;
+    let mut found = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        if let Some(language) = line.strip_prefix("```") {
+            shell = SHELLS.contains(&language);
+        } else if shell && line.starts_with("cargo ") {
+            let line = line.split(" #").next().unwrap_or(line).trim_end();
+            let command = Command::mentioned(line);
+            let file = README.to_owned();
+            found.push(Found { file, line: n + 1, command, mentioned: true });
+        }
+    }
+    found
 }
 
 fn markdown(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -157,6 +179,14 @@ mod tests {
         assert_eq!(lines, [4, 6]);
         let wrong = in_chapter("a.md", "{{#run[status=x] false}}").unwrap_err();
         assert!(wrong.0[0].message.contains("status=x"));
+    }
+
+    #[test]
+    fn readme_s_calls_of_cargo_are_found_without_their_comments() {
+        let text = "`cargo x`\n\n```sh\ngit clone a && cd a\ncargo run   # as y\n```\n\n```\ncargo z\n```\n";
+        let found = in_readme(text);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].line, found[0].command.line.as_str()), (5, "cargo run"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Commands that another check runs, because they go on for ever or for minutes: CI's own steps.
 //!
 //! `{{#run[by=".ci/run"] cargo bench}}` is true as long as the named file holds the command. Flags
-//! that change nothing as long as all goes well may differ.
+//! that change nothing as long as all goes well may differ. README's blocks of commands are such a
+//! file too: `.ci/newcomer` runs what stands there.
 
 use std::fs;
 use std::path::Path;

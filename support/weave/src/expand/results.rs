@@ -141,10 +141,10 @@ pub fn targets(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expand
 pub fn mine(weaver: &Weaver, directive: &Directive, _: Chapter<'_>) -> Expanded {
     directive.allow(&[])?;
     let Some(mine) = Results::load(&weaver.book, MINE)? else {
-        return Ok("<p><strong>There is no run of yours in this copy of the book.</strong> The tour \
-            (<code>cargo run --release</code>) and <code>cargo run --release -- bench</code> each write \
-            <code>book/results/mine.json</code>; the next build of the book shows it here, beside the \
-            reference.</p>\n"
+        return Ok("<p><strong>There is no run of yours in this copy of the book.</strong> To add one, \
+            run <code>cargo run --release -- bench --quick</code>, which writes \
+            <code>book/results/mine.json</code>, and then <code>cargo run --release -- book</code>, \
+            which shows it here, beside the reference.</p>\n"
             .to_owned());
     };
     let reference = reference(weaver)?;
