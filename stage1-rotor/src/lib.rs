@@ -2,8 +2,9 @@
 //!
 //! A [`Client`] is a handle. Behind it stands one thread with one event loop, and in that loop
 //! machines: one takes in requests and keeps the pool, one per connection to be made finds
-//! addresses and races them, one per attempt waits for its socket, one per stream shakes hands, one per connection
-//! speaks HTTP/1.1. Futures are only what the user sees; inside nothing is ever awaited.
+//! addresses and races them, one per attempt waits for its socket, one per stream shakes hands, one
+//! per connection speaks HTTP/1.1. Futures are only what the user sees; inside nothing is ever
+//! awaited.
 //!
 //! What a user may replace is the resolver (`Config`), how a stream is opened, and how it is secured
 //! ([`Parts`]); `OpenSsl` (feature `openssl`) is a part in place of rustls.
