@@ -24,7 +24,7 @@ fn fair_share(total: usize, origins: usize) -> usize {
 }
 
 impl<R> Pool<R> {
-    /// Notes that an origin has changed. [`Pool::decide`] will look at it.
+    /// Notes that an origin has changed, for [`Pool::decide`].
     pub(super) fn touch(&mut self, origin: usize) {
         if self.touched.last() != Some(&origin) {
             self.touched.push(origin);
@@ -36,10 +36,11 @@ impl<R> Pool<R> {
     pub(super) fn decide(&mut self) {
         loop {
             // All sums first, since origins are compared with one another.
-            for at in 0..self.touched.len() {
-                self.update(self.touched[at]);
+            while let Some(origin) = self.touched.pop() {
+                self.update(origin);
+                self.updated.push(origin);
             }
-            if let Some(origin) = self.touched.pop() {
+            if let Some(origin) = self.updated.pop() {
                 self.review(origin);
                 continue;
             }

@@ -44,9 +44,10 @@
 //! - before a waiter is queued, a slot is reclaimed for it: a slot that closes anyway, an attempt
 //!   without a waiter, the least recently used idle connection, in this order. The slot is promised
 //!   to that waiter at once and passes to it when the socket is closed;
-//! - origins share the total. An origin below its fair share (the total divided by the origins with
-//!   demand, at least one) gets a free connection's slot from another origin as if that were one
-//!   slot poorer: the origin with fewer slots wins, at a tie the older waiter;
+//! - origins share the total. The fair share of one is the total divided by the number of origins
+//!   with demand, and at least one slot. Where an origin could use a slot of its own for its next
+//!   waiter, a blocked origin below its fair share may get it instead: the one that has fewer slots
+//!   without it, or the older waiter if both have as many;
 //! - a reserved connection that dies puts its waiter back in its old place;
 //! - an attempt that runs out of descriptors begins again, once, when something is closed for it;
 //! - events cost logarithmic time in what the pool holds, except where a method says otherwise.
@@ -137,8 +138,10 @@ pub struct Pool<R> {
     slots: Slab<Slot>,
     waiters: Slab<Waiter<R>>,
     orders: VecDeque<Order>,
-    /// Origins that the event under way has changed and that were not reviewed since.
+    /// Origins that the event under way has changed: those whose sums are to be brought up to date,
+    /// and those about which is to be decided. Both are empty between two events.
     touched: Vec<usize>,
+    updated: Vec<usize>,
     /// Blocked origins, the neediest first. Between two events it is empty unless all slots are
     /// taken and none can be reclaimed.
     blocked: BTreeSet<Rank>,
@@ -193,6 +196,7 @@ impl<R> Pool<R> {
             waiters: Slab::new(),
             orders: VecDeque::new(),
             touched: Vec::new(),
+            updated: Vec::new(),
             blocked: BTreeSet::new(),
             spare: BTreeSet::new(),
             orphans: BTreeSet::new(),

@@ -239,7 +239,8 @@ impl World {
         let spare = all(|state| matches!(state, State::Closing { next: None, .. }));
         ensure(pool.spare == spare, "spare slots in all")?;
         ensure(pool.orphans == all(|s| matches!(s, State::Orphaned(_))), "orphans in all")?;
-        ensure(pool.touched.is_empty() && pool.orders.is_empty(), "something is left to do")?;
+        let decided = pool.touched.is_empty() && pool.updated.is_empty();
+        ensure(decided && pool.orders.is_empty(), "something is left to do")?;
 
         let stats = pool.stats();
         let count = |is: fn(Phase) -> bool| self.slots.values().filter(|s| is(s.phase)).count();

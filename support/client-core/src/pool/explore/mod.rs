@@ -2,7 +2,7 @@
 //!
 //! A [`World`] is a pool and what is under way around it: attempts, connections, and what the stage
 //! was told and has not done yet. From the empty world every event leads to another one, until no
-//! new ones appear. Each step is checked ([`World::after`]). At the end there must be a way from
+//! new ones appear. Each step and each new world is checked. At the end there must be a way from
 //! every world to one in which all waiters are served, without a caller that gives up.
 
 mod form;
@@ -71,12 +71,17 @@ impl Explored {
 
     fn go_on(&mut self, from: usize, world: &World, next: &mut Vec<(usize, World)>) {
         for event in world.events(&self.bounds) {
-            let after = world.after(event, &self.names).unwrap_or_else(|wrong| {
-                panic!("{wrong}\n{:#?}\n{:#?}", self.way(from, event), world.pool)
-            });
+            let after = match world.after(event, &self.names) {
+                Ok(after) => after,
+                Err(wrong) => self.fail(&wrong, from, event, world),
+            };
             self.steps += 1;
             let fresh = self.parents.len();
-            let to = *self.seen.entry(after.form(&self.orders)).or_insert(fresh);
+            let form = after.form(&self.orders);
+            if !self.seen.contains_key(&form) {
+                after.check().unwrap_or_else(|wrong| self.fail(&wrong, from, event, &after));
+            }
+            let to = *self.seen.entry(form).or_insert(fresh);
             if to == fresh {
                 self.parents.push(Some((from, event)));
                 self.progress.push(Vec::new());
@@ -89,6 +94,10 @@ impl Explored {
                 self.progress[to].push(from);
             }
         }
+    }
+
+    fn fail(&self, wrong: &str, from: usize, event: Event, world: &World) -> ! {
+        panic!("{wrong}\n{:#?}\n{:#?}", self.way(from, event), world.pool)
     }
 
     /// The shortest way to an event.

@@ -137,7 +137,8 @@ impl World {
         }
     }
 
-    /// The world after an event, with the pool's decisions carried out.
+    /// The world after an event, with the pool's decisions carried out. The step is checked, the
+    /// world itself is not ([`World::check`]).
     pub(super) fn after(&self, event: Event, names: &[Origin]) -> Result<World, Wrong> {
         let mut world = self.clone();
         world.happen(event, names)?;
@@ -149,7 +150,6 @@ impl World {
         slots.retain(|slot, around| {
             around.phase != Phase::Paused || pool.state(*slot).is_some()
         });
-        world.check()?;
         world.check_step(self).map_err(|what| format!("{event:?}: {what}"))?;
         Ok(world)
     }
