@@ -18,7 +18,7 @@ Without a part: run, compare and book, and then the book is served until you int
 
 Parts:
   run              lets the three clients talk to a server on the loopback
-  compare          lets them take turns at it for three seconds
+  compare          lets them take turns at it for two seconds
   trace            records what each I/O model does in the same exchanges, side by side
     --stage N        of one stage only
     --write          keeps the recordings, where the book finds them

@@ -28,7 +28,7 @@ const CALLERS: [usize; 2] = [1, 64];
 const ROUNDS: usize = 5;
 
 /// How long a turn takes.
-const TURN: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(60);
 
 /// A stage: its name, and a turn of it that gives calls per second.
 struct Subject {

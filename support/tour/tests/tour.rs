@@ -14,6 +14,9 @@ use std::{
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread,
+    time::Duration,
 };
 
 use programs::{TempDir, kill, until};
@@ -65,19 +68,36 @@ impl Folder {
     }
 }
 
+/// How long a tour may take: far more than any needs, so that one that hangs fails its test.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// Kills a process after [`BOUND`], unless the sender is dropped before.
+fn watch(id: u32) -> Sender<()> {
+    let (watch, ended) = mpsc::channel();
+    thread::spawn(move || {
+        if ended.recv_timeout(BOUND) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("the tour did not end within {BOUND:?}, and is killed");
+            kill("KILL", id);
+        }
+    });
+    watch
+}
+
 /// A tour under way. It is killed when this is dropped.
 struct Tour {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// What it has printed, as far as it was read.
     said: String,
+    _watch: Sender<()>,
 }
 
 impl Tour {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the tour starts");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        Tour { child, stdout, said: String::new() }
+        let watch = watch(child.id());
+        Tour { child, stdout, said: String::new(), _watch: watch }
     }
 
     /// The address of the book, once it is served.
@@ -311,6 +331,9 @@ fn on_a_terminal(command: &mut Command, text: &str) -> String {
     let end = || fs::File::options().read(true).write(true).open(&name).expect("its other end");
     let mut child =
         command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the tour starts");
+    let _watch = watch(child.id());
+    // The child alone has the other end, so that a read fails when it has ended.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut got = String::new();
     let mut buffer = [0; 1024];
     let mut terminal = fs::File::from(terminal);

@@ -10,7 +10,7 @@
 // every recorded event can be read. At last the search is tried with some words.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -34,10 +34,11 @@ const BLOCKS = 100;
 const SEARCHES = ["readiness", "checkout", "backpressure"];
 const TABS = 200;
 
-const found = [];
+// What was found, with the places: one cause, such as a style sheet, may be found on every page.
+const found = new Map();
 const report = (where, what) => {
-  found.push(`${where}: ${what}`);
-  console.error(`  ${where}: ${what}`);
+  if (!found.has(what)) console.error(`  ${where}: ${what}`);
+  found.set(what, [...(found.get(what) ?? []), where]);
 };
 
 function browserPath() {
@@ -53,6 +54,7 @@ function browserPath() {
 }
 
 function pages() {
+  if (!existsSync(book)) return [];
   return readdirSync(book, { withFileTypes: true, recursive: true })
     .filter(entry => entry.isFile() && entry.name.endsWith(".html"))
     .map(entry => relative(book, join(entry.parentPath, entry.name)))
@@ -279,7 +281,7 @@ async function search(browser) {
 
 const names = pages();
 if (names.length === 0) {
-  console.error(`no page in ${book}: build the book first`);
+  console.error(`no page in ${book}: \`cargo run --release -- book\` builds the book`);
   process.exit(2);
 }
 const browser = await chromium.launch({
@@ -303,5 +305,8 @@ async function work() {
 await Promise.all([work(), work()]);
 if (!options.has("--pages")) await search(browser);
 await browser.close();
-console.error(found.length === 0 ? `${names.length} pages: nothing found` : `${found.length} findings`);
-process.exit(found.length === 0 ? 0 : 1);
+for (const [what, places] of found) {
+  if (places.length > 1) console.error(`${places.length} times, last on ${places.at(-1)}: ${what}`);
+}
+console.error(found.size === 0 ? `${names.length} pages: nothing found` : `${found.size} findings`);
+process.exit(found.size === 0 ? 0 : 1);
