@@ -47,7 +47,8 @@ pub struct Config {
     /// The whole call, from its future's first poll, its wait for a connection included, to the last
     /// byte of the request sent and of the body received. Default: none.
     pub total_timeout: Option<Duration>,
-    /// The longest head, and the longest trailer section, in bytes. Default 64 KiB.
+    /// The longest head, the longest trailer section, and the most of 1xx responses before one
+    /// response, each in bytes. Default 64 KiB.
     pub max_head: usize,
     /// Fields in a head, and in a trailer section; 256 is the most that is honoured. Default 100.
     pub max_headers: usize,

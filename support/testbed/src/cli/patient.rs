@@ -64,8 +64,8 @@ fn wait_until_writable(_: &impl Stream, error: io::Error) -> io::Result<()> {
     Err(error)
 }
 
-/// Writes a line to standard error. That nobody reads it is no reason to end, or to panic, which
-/// `eprintln!` does.
+/// Writes a line to standard error. A failure is ignored: `eprintln!` panics if standard error is
+/// closed.
 pub(super) fn message(line: fmt::Arguments<'_>) {
     let _ = Patient(io::stderr().lock()).write_all(format!("{line}\n").as_bytes());
 }
