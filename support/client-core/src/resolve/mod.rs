@@ -69,6 +69,9 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send
 
 /// A source of addresses.
 ///
+/// A client asks for a name and port once at a time, and shares the answer among all who wait for
+/// it.
+///
 /// The future is polled where the client's sockets live: by the event loop in stages 1 and 2, by
 /// a task in stage 3. It must not block there, and wakes its waker from wherever it likes.
 /// Dropping it gives up.

@@ -268,7 +268,8 @@ pub fn a_deadline_does_not_outlive_its_call<C: ApiClient>() {
         }
         Ok(())
     });
-    let limits = Config::new().connect_timeout(LIMIT).head_timeout(LIMIT);
+    let limits = Config::new().connect_timeout(LIMIT).write_idle_timeout(LIMIT);
+    let limits = limits.head_timeout(LIMIT);
     let client = client::<C>(limits.body_idle_timeout(LIMIT).total_timeout(LIMIT));
     expect(&client, get(&server.url("/")));
     pause::<C>();
@@ -303,6 +304,7 @@ pub fn endless_limits_are_no_limits<C: ApiClient>() {
     let endless = Config::new()
         .idle_timeout(Duration::MAX)
         .connect_timeout(Duration::MAX)
+        .write_idle_timeout(Duration::MAX)
         .head_timeout(Duration::MAX)
         .body_idle_timeout(Duration::MAX)
         .total_timeout(Duration::MAX);
