@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{Uri, uri::Authority};
+use memchr::{memchr, memchr2, memrchr};
 
 use crate::{Error, Name};
 
@@ -63,7 +64,7 @@ impl Origin {
         };
         let authority = uri.authority().ok_or_else(|| Error::invalid("the URL has no host"))?;
         let text = authority.as_str();
-        if text.contains('@') {
+        if memchr(b'@', text.as_bytes()).is_some() {
             return Err(Error::invalid("expected no user or password in the URL"));
         }
         let (host, digits) = split(text)?;
@@ -125,9 +126,10 @@ impl Scheme {
 
 /// The host, with its brackets if it has any, and what stands behind the colon that follows it.
 fn split(authority: &str) -> Result<(&str, Option<&str>), Error> {
+    let bytes = authority.as_bytes();
     let end = match authority.starts_with('[') {
-        true => authority.find(']').map(|last| last + 1),
-        false => authority.find(':'),
+        true => memchr(b']', bytes).map(|last| last + 1),
+        false => memchr(b':', bytes),
     };
     let (host, rest) = authority.split_at(end.unwrap_or(authority.len()));
     match rest.strip_prefix(':') {
@@ -155,13 +157,13 @@ fn check_host(host: &str) -> Result<(), Error> {
     if host.is_empty() {
         return Err(Error::invalid("the URL has no host"));
     }
-    if host.contains(['[', ']']) {
+    if memchr2(b'[', b']', host.as_bytes()).is_some() {
         return Err(Error::invalid(format!(
             "expected no brackets within a host, found {host}"
         )));
     }
     let labels = host.strip_suffix('.').unwrap_or(host);
-    if labels.split('.').any(str::is_empty) {
+    if labels.as_bytes().split(|byte| *byte == b'.').any(<[u8]>::is_empty) {
         return Err(Error::invalid(format!(
             "expected a host without empty labels, found {host}"
         )));
@@ -177,7 +179,8 @@ fn check_host(host: &str) -> Result<(), Error> {
 /// Whether the last label is a number, as in no name (RFC 3696 section 2, whatwg/url#560). The
 /// system's resolver takes such a host for an address in one of the forms of RFC 3986 section 7.4.
 fn ends_in_a_number(labels: &str) -> bool {
-    match labels.rsplit('.').next().unwrap_or(labels).as_bytes() {
+    let last = memrchr(b'.', labels.as_bytes()).map_or(0, |dot| dot + 1);
+    match &labels.as_bytes()[last..] {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
         digits => digits.iter().all(u8::is_ascii_digit),
     }
