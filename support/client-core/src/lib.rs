@@ -7,8 +7,8 @@
 //! - [`Outgoing`]: a checked request, as the bytes that go out;
 //! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
 //! - [`Resolver`]: one lookup of a name at a time, by the system or by what a user plugs in;
-//! - [`Origin`], [`interleave`], [`may_retry`], [`entitlement`]: rules that are pure
-//!   functions;
+//! - [`pool`]: which request gets which connection, without I/O;
+//! - [`Origin`], [`interleave`], [`may_retry`]: rules that are pure functions;
 //! - [`Tls`]: whom to trust, and who to be;
 //! - [`io_model!`]: the fixed vocabulary of the recordings;
 //! - [`ApiClient`]: the contract as a trait, so that tests and tools can be generic.
@@ -47,7 +47,7 @@ pub use error::{AttemptError, Error, ErrorKind, Source, TimeoutPhase};
 pub use exchange::{Allowance, Outcome, Progress};
 pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
-pub use policy::{Attempt, entitlement, may_retry};
+pub use policy::{Attempt, may_retry};
 pub use resolve::{MOST_LOOKUPS, Name, Resolve, Resolver, Resolving, Work};
 pub use stats::{CloseReason, Exchange, PoolStats, Upload};
 pub use tls::{Identity, Roots, Tls};

@@ -1,4 +1,4 @@
-//! Decisions of the pool that depend on nothing but their arguments.
+//! Whether a request may be sent again.
 
 use http::Method;
 
@@ -11,27 +11,21 @@ pub struct Attempt {
     pub written: bool,
     /// At least one byte of a response came, be it of a 1xx.
     pub answered: bool,
-    /// This already is the second attempt.
+    /// This was the second attempt already.
     pub retried: bool,
 }
 
 /// Whether a request may be sent again, on a fresh connection, after its connection died.
 ///
-/// A server may close an idle connection at the moment at which the client reuses it. Then the
-/// request was never seen, but the client cannot know. It may repeat it if no byte of it was
-/// written, or if repeating does no harm (RFC 9110 section 9.2.2, idempotent methods), once, and
-/// only if nothing of a response came (RFC 9112 section 9.3.1).
+/// A server may close an idle connection while the client writes a request to it. The server has
+/// then not seen the request, but the client cannot know that. It may repeat the request, once, if
+/// no byte of a response came (RFC 9112 section 9.3.1), and if either no byte of the request was
+/// written or its method is idempotent (RFC 9110 section 9.2.2).
 pub fn may_retry(method: &Method, attempt: Attempt) -> bool {
     attempt.reused
         && !attempt.answered
         && !attempt.retried
         && (!attempt.written || method.is_idempotent())
-}
-
-/// How many of `total` connections an origin may hold against others that wait: an equal share,
-/// and at least one. `origins` counts those with demand (connections in use, or waiters).
-pub fn entitlement(total: usize, origins: usize) -> usize {
-    (total / origins.max(1)).max(1)
 }
 
 #[cfg(test)]
@@ -55,12 +49,5 @@ mod tests {
         assert!(!may_retry(&Method::POST, STALE));
         assert!(!may_retry(&Method::PATCH, STALE));
         assert!(may_retry(&Method::POST, Attempt { written: false, ..STALE }));
-    }
-
-    #[test]
-    fn shares_are_equal_and_never_zero() {
-        assert_eq!(entitlement(8, 0), 8);
-        assert_eq!(entitlement(8, 3), 2);
-        assert_eq!(entitlement(2, 5), 1);
     }
 }
