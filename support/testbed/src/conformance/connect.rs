@@ -15,7 +15,7 @@ use client_core::{
     ApiClient, Config, Error, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
 };
 
-use super::{begin, client, expect, expect_error, get};
+use super::{begin, client, expect, expect_error, get, pool::patient};
 use crate::{
     Gate, Server,
     dead_ends::{Blackhole, Refusing, blackhole_works},
@@ -286,7 +286,7 @@ pub fn a_lookup_without_a_caller_makes_way<C: ApiClient>() {
     let server = Server::start(script);
     for next in [FOUND, "gated.invalid"] {
         let resolver = SilentAtFirst::default();
-        let client = client::<C>(Config::new().max_total(1).resolver(resolver.clone()));
+        let client = client::<C>(patient().max_total(1).resolver(resolver.clone()));
         let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));
         begin(&mut call);
         eventually("a lookup", || resolver.0.load(Ordering::Relaxed) == 1);

@@ -9,7 +9,9 @@ use std::{
 use client_core::{ApiClient, CloseReason, Config, ErrorKind, TimeoutPhase};
 use http_body_util::BodyExt;
 
-use super::{Gated, begin, client, client_of_one, expect, expect_error, fetch, get};
+use super::{
+    Gated, begin, client, client_of_one, expect, expect_error, fetch, get, pool::patient,
+};
 use crate::{
     Connection, Gate, Server,
     certs::{self, Leaf},
@@ -462,7 +464,7 @@ pub fn handshakes_without_callers_make_way<C: ApiClient>() {
         }
         answer(conn)
     });
-    let client = client::<C>(Config::new().max_per_origin(HUNG));
+    let client = client::<C>(patient().max_per_origin(HUNG));
     let mut calls = [(); HUNG].map(|()| Box::pin(client.request(get(&server.url("/")))));
     calls.iter_mut().for_each(begin);
     server.wait_for("four handshakes", |log| log.accepted == HUNG);

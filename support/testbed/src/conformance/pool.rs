@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving};
@@ -396,6 +397,14 @@ pub fn a_connection_is_handed_over_though_none_may_be_idle<C: ApiClient>() {
     assert_eq!((stats.open, stats.closed(CloseReason::IdleLimit)), (0, 1));
 }
 
+/// Settings with which an attempt ends by the pool's decision only, and a call that gets no
+/// connection before the limit of its case.
+pub(super) fn patient() -> Config {
+    Config::new()
+        .connect_timeout(Duration::from_secs(3600))
+        .total_timeout(Duration::from_secs(20))
+}
+
 /// A resolver whose first answer is an address that stays silent, 127.0.0.2. Later ones are
 /// 127.0.0.1.
 struct SilentAtFirst(AtomicUsize);
@@ -420,7 +429,7 @@ fn silent_at_first<C: ApiClient>() -> Option<(Server, Blackhole, C)> {
         Ok(())
     });
     let hole = Blackhole::at(([127, 0, 0, 2], server.port()).into()).expect("a port");
-    let config = Config::new().max_per_origin(1).resolver(SilentAtFirst(AtomicUsize::new(0)));
+    let config = patient().max_per_origin(1).resolver(SilentAtFirst(AtomicUsize::new(0)));
     Some((server, hole, client(config)))
 }
 
@@ -436,7 +445,7 @@ pub fn attempts_without_callers_make_way_for_another_origin<C: ApiClient>() {
         }
         Ok(())
     });
-    let client = client::<C>(Config::new().max_total(4));
+    let client = client::<C>(patient().max_total(4));
     let holes = [(); 4].map(|()| Blackhole::on([127, 0, 0, 1].into()).expect("a black hole"));
     let mut calls = holes.each_ref().map(|hole| Box::pin(client.request(get(&hole.url("/")))));
     calls.iter_mut().for_each(begin);
