@@ -5,7 +5,7 @@ mod script;
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -23,8 +23,9 @@ use tokio::{
 use self::script::{Fate, Pipe, Subject};
 use crate::{
     connection::{Connection, End},
-    job::{Job, Reply},
+    pending::{PendingRequest, Reply},
     timer::after,
+    transport::Stream,
 };
 
 /// Plays a script.
@@ -49,12 +50,12 @@ struct Driver {
 
 /// The task's part.
 enum State {
-    Idle(Box<Connection<Io>>, Instant),
+    Idle(Box<Connection>, Instant),
     Busy(Pin<Box<dyn Future<Output = Ended>>>),
     Over(Fate),
 }
 
-type Ended = (Box<Connection<Io>>, Box<Job>, End);
+type Ended = (Box<Connection>, Box<PendingRequest>, End);
 
 impl Driver {
     /// Polls the task, until it has nothing more to do.
@@ -73,8 +74,8 @@ impl Driver {
 impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         match self {
-            State::Idle(connection, expiry) => connection
-                .poll_idle(cx, *expiry)
+            State::Idle(connection, expiry) => pin!(connection.idle(*expiry))
+                .poll(cx)
                 .map(|reason| State::Over(Fate::Closed(reason))),
             State::Busy(exchange) => exchange.as_mut().poll(cx).map(State::after),
             State::Over(_) => Poll::Pending,
@@ -82,18 +83,18 @@ impl State {
     }
 
     /// What the task does at the end of an exchange.
-    fn after((mut connection, job, end): Ended) -> State {
+    fn after((mut connection, request, end): Ended) -> State {
         let state = match end.close {
             None => {
-                let expiry = after(connection.rest());
+                let expiry = after(connection.mark_idle());
                 State::Idle(connection, expiry)
             }
             Some(reason) if end.retry => State::Over(Fate::Retry(reason)),
             Some(reason) => State::Over(Fate::Closed(reason)),
         };
         match state {
-            State::Over(Fate::Retry(_)) => drop(job),
-            _ => end.tell(job),
+            State::Over(Fate::Retry(_)) => drop(request),
+            _ => end.complete(request),
         }
         state
     }
@@ -103,7 +104,11 @@ impl Subject for Driver {
     fn new(config: Config, pipe: Pipe, waker: Waker) -> Self {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without threads");
-        let connection = Box::new(Connection::new(Io(pipe), 1, Arc::new(config.clone())));
+        let connection = Box::new(Connection::new(
+            Stream::Other(Box::new(Io(pipe))),
+            1,
+            Arc::new(config.clone()),
+        ));
         let expiry = runtime.block_on(async { after(config.idle_timeout) });
         Driver { runtime, state: State::Idle(connection, expiry), answer: None, config, waker }
     }
@@ -114,16 +119,14 @@ impl Subject for Driver {
         let runtime = self.runtime.handle().clone();
         let deadline = self.config.total_timeout;
         let deadline = runtime.block_on(async { deadline.map(after) });
-        let mut job = Job::new(request, reply, deadline, self.config.body_window);
+        let mut pending =
+            PendingRequest::new(request, reply, deadline, self.config.body_window);
         let gone = State::Over(Fate::Closed(CloseReason::ClientClosed));
         match std::mem::replace(&mut self.state, gone) {
             State::Idle(mut connection, _) => {
                 self.state = State::Busy(Box::pin(async move {
-                    let end = match connection.ended_meanwhile() {
-                        Some(reason) => End::stale(reason),
-                        None => connection.exchange(&mut job).await,
-                    };
-                    (connection, job, end)
+                    let end = connection.exchange(&mut pending).await;
+                    (connection, pending, end)
                 }));
             }
             other => self.state = other,

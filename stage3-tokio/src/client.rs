@@ -20,8 +20,8 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use crate::{
-    job::{Job, Reply},
     parts::Parts,
+    pending::{PendingRequest, Reply},
     pool::Pool,
     sync::oneshot,
     timer::after,
@@ -188,7 +188,7 @@ impl Future for ResponseFuture {
         };
         let Poll::Ready(answer) = Pin::new(reply).poll(cx) else { return Poll::Pending };
         this.state = State::Done;
-        // A job that is dropped without an answer was on a runtime that has ended.
+        // A request that is dropped without an answer was on a runtime that has ended.
         Poll::Ready(answer.unwrap_or(Err(Error::ShutDown)))
     }
 }
@@ -196,11 +196,11 @@ impl Future for ResponseFuture {
 /// Checks a request, starts its clock and hands it to the pool.
 fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
     let outgoing = Outgoing::new(request)?;
-    pool.links.security.check(&outgoing.origin)?;
+    pool.connecting.security.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
     let deadline = pool.config.total_timeout.map(after);
-    let job = Job::new(outgoing, sender, deadline, pool.config.body_window);
-    Ok(State::Accepted { reply, waiter: pool.checkout(job)? })
+    let request = PendingRequest::new(outgoing, sender, deadline, pool.config.body_window);
+    Ok(State::Accepted { reply, waiter: pool.checkout(request)? })
 }
 
 impl Drop for ResponseFuture {

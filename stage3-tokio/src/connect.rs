@@ -25,16 +25,16 @@ use crate::{
     transport::Stream,
 };
 
-/// What the chain of a client is made of, besides its settings.
-pub(crate) struct Links {
+/// What connections are made with, besides the settings.
+pub(crate) struct Connecting {
     resolver: Resolver,
     dial: Option<Arc<dyn Dial>>,
     pub(crate) security: Security,
 }
 
-impl Links {
+impl Connecting {
     pub(crate) fn new(config: &Config, parts: Parts, runtime: Handle) -> Self {
-        Links {
+        Connecting {
             resolver: resolver::new(config, runtime),
             dial: parts.dial,
             security: Security::new(config.tls.clone(), parts.secure),
@@ -46,26 +46,25 @@ impl Links {
 ///
 /// # Cancel safety
 ///
-/// Dropping it closes every attempt; a resolution by the system ends by itself.
+/// Dropping it closes the sockets of all candidates. A lookup that is under way ends by itself.
 pub(crate) async fn connect(
     origin: &Origin,
     config: &Config,
-    links: &Links,
+    connecting: &Connecting,
 ) -> Result<Stream, Error> {
-    let after = config.connect_timeout;
-    let chain = async {
-        let stream = match &links.dial {
+    let connected = async {
+        let stream = match &connecting.dial {
             Some(dial) => dialled(origin, &**dial).await?,
-            None => Stream::Tcp(tcp(origin, config, &links.resolver).await?),
+            None => Stream::Tcp(tcp(origin, config, &connecting.resolver).await?),
         };
         match origin.scheme() {
             Scheme::Http => Ok(stream),
-            Scheme::Https => links.security.secure(origin, stream).await,
+            Scheme::Https => connecting.security.secure(origin, stream).await,
         }
     };
-    timeout(after, chain)
+    timeout(config.connect_timeout, connected)
         .await
-        .unwrap_or(Err(Error::Timeout { phase: TimeoutPhase::Connect, after }))
+        .unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Connect, config)))
 }
 
 /// By the user's part.

@@ -1,60 +1,63 @@
 //! The life of one HTTP/1.1 connection.
 //!
 //! Its rules:
-//! - a request is written and its response is read at the same time, and neither waits for the
-//!   other;
-//! - limits of time run where there is something to wait for: the head's from the request's last
-//!   byte, the body's while the caller has room for it, and the whole call's always;
-//! - nothing in here knows the pool, or a runtime beyond one timer: any stream will do under it.
+//! - the request is sent while the response is received. Neither waits for the other, and sending
+//!   goes on after a response that came early, while the server reads;
+//! - one limit of time runs at once, besides that of the whole call: for sending the request, then
+//!   for the head of the response, then for its body. None runs while the caller leaves its window
+//!   full;
+//! - a future that lost its `select!` is dropped. So what must outlive it, such as the bytes that
+//!   were written, is in [`Input`], [`Output`] or [`Timer`], and the future that goes on from there
+//!   is made anew;
+//! - nothing here knows the pool, or a runtime beyond its timers: any stream will do.
 
-use std::{
-    future::poll_fn,
-    io,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::pending, io, sync::Arc, time::Duration};
 
 use client_core::{
-    Attempt, CloseReason, Config, Decoder, Error, Exchange, TimeoutPhase, Upload,
+    Allowance, Attempt, CloseReason, Config, Decoder, Error, Exchange, Outcome, Outgoing,
+    TimeoutPhase, Upload,
     body::Gone,
-    decode::{Event, Limits},
+    decode::{Event, Head, Limits},
     io_model, may_retry,
 };
+use futures::FutureExt;
 use http::HeaderMap;
-use tokio::time::Instant;
+use tokio::{select, task::consume_budget, time::Instant};
 
 use crate::{
-    framing::{Framing, broken},
-    job::Job,
-    timer::{Alarm, after},
-    transport::Transport,
+    framing::{Ended, Input, Output, Stalled},
+    pending::{Caller, PendingRequest},
+    timer::{Timer, after},
+    transport::Stream,
 };
 
 /// One HTTP/1.1 connection over any stream.
-pub(crate) struct Connection<T> {
-    framing: Framing<T>,
+pub(crate) struct Connection {
+    input: Input,
+    output: Output,
     /// Its number in the client.
     number: u64,
     config: Arc<Config>,
-    /// Exchanges that were begun.
-    exchanges: u64,
-    /// It has been idle, so its peer may have given it up.
-    rested: bool,
-    /// How long it may be idle: as configured, or less if the server said so.
+    /// It has begun an exchange.
+    used: bool,
+    /// The server may have closed it while it was idle, or after an exchange.
+    may_be_stale: bool,
+    /// How long it may be idle after the last exchange.
     idle_timeout: Duration,
-    /// Exchanges that the server will still serve, if it said so.
-    left: Option<u64>,
-    alarm: Alarm,
+    allowance: Allowance,
+    /// For the limits of head and body, and of being idle.
+    timer: Timer,
+    /// For the limit of the whole call.
+    total: Timer,
 }
 
 /// How an exchange ended.
 pub(crate) struct End {
-    /// The response is whole, with these trailers, or why it is not.
+    /// The trailers of a whole response, or why it is not whole.
     result: Result<Option<HeaderMap>, Error>,
     /// Why the connection cannot serve another, if it cannot.
     pub(crate) close: Option<CloseReason>,
-    /// The connection was stale: the request may be sent again.
+    /// The connection was stale, and the request may be sent again.
     pub(crate) retry: bool,
 }
 
@@ -70,276 +73,219 @@ impl End {
         End { retry: true, ..End::failed(error, reason) }
     }
 
-    /// Tells the caller.
-    pub(crate) fn tell(self, job: Box<Job>) {
+    /// Completes the call.
+    pub(crate) fn complete(self, request: Box<PendingRequest>) {
         match self.result {
-            Ok(trailers) => job.finish(trailers),
-            Err(error) => job.fail(error),
+            Ok(trailers) => request.caller.finish(trailers),
+            Err(error) => request.caller.fail(error),
         }
     }
 }
 
-/// What happened while an exchange waited.
-enum Step {
-    /// Bytes came.
-    Received,
+/// Why a response did not become whole.
+enum Stop {
     /// The stream ended.
     Ended(Option<io::Error>),
     /// The caller gave up.
     Gone,
     /// A limit of time ran out.
     Expired(TimeoutPhase),
+    /// The response breaks a rule or a limit.
+    Invalid(Error),
 }
 
-/// How far an exchange has got.
-struct Progress {
-    decoder: Decoder,
-    /// Bytes of the request that the stream has taken.
-    written: usize,
-    /// No more of the request will be written: all of it is, or the stream refuses it.
-    sent: bool,
-    /// Why the stream refuses it.
-    refused: Option<io::Error>,
-    /// Bytes of a response have come.
-    answered: bool,
-    /// The caller has room for more of the body.
-    room: bool,
-    /// The limit that runs now, besides that of the whole call.
-    limit: Option<(TimeoutPhase, Instant)>,
+/// A response that is whole.
+struct Whole {
+    trailers: Option<HeaderMap>,
+    /// Why the rest of the request was not sent, unless the stream refused it.
+    ceased: Option<CloseReason>,
 }
 
-impl<T: Transport> Connection<T> {
-    pub(crate) fn new(stream: T, number: u64, config: Arc<Config>) -> Self {
+impl Connection {
+    pub(crate) fn new(stream: Stream, number: u64, config: Arc<Config>) -> Self {
+        let (input, output) = stream.split();
         Connection {
-            framing: Framing::new(stream, number),
+            input: Input::new(input, number),
+            output: Output::new(output, number),
             number,
-            exchanges: 0,
-            rested: false,
+            used: false,
+            may_be_stale: false,
             idle_timeout: config.idle_timeout,
-            left: None,
-            alarm: Alarm::default(),
+            allowance: Allowance::default(),
+            timer: Timer::default(),
+            total: Timer::default(),
             config,
         }
     }
 
-    /// Whether it has begun an exchange.
-    pub(crate) fn is_used(&self) -> bool {
-        self.exchanges > 0
-    }
-
-    /// Whether its peer may have given it up before the next request.
-    fn may_be_stale(&self) -> bool {
-        self.is_used() || self.rested
-    }
-
-    /// One look at a connection that is about to be used again, without waiting.
+    /// Looks once, between two exchanges, whether the server has closed the connection.
     pub(crate) fn ended_meanwhile(&mut self) -> Option<CloseReason> {
-        if !self.may_be_stale() {
-            return None;
-        }
-        match self.framing.poll_idle(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(reason) => Some(reason),
-            Poll::Pending => None,
-        }
+        self.input.unsolicited().now_or_never()
     }
 
-    /// Gives back what an idle connection needs no more. How long it may be idle.
-    pub(crate) fn rest(&mut self) -> Duration {
-        self.rested = true;
-        self.framing.shrink();
+    /// Frees a large buffer. Returns how long the connection may be idle.
+    pub(crate) fn mark_idle(&mut self) -> Duration {
+        self.may_be_stale = true;
+        self.input.shrink();
         self.idle_timeout
     }
 
-    /// Ready when an idle connection has to end, with the reason.
-    pub(crate) fn poll_idle(
-        &mut self,
-        cx: &mut Context<'_>,
-        expiry: Instant,
-    ) -> Poll<CloseReason> {
-        if let Poll::Ready(reason) = self.framing.poll_idle(cx) {
-            return Poll::Ready(reason);
+    /// Resolves when an idle connection has to be closed, with the reason.
+    pub(crate) async fn idle(&mut self, expiry: Instant) -> CloseReason {
+        select! {
+            biased;
+            reason = self.input.unsolicited() => reason,
+            () = self.timer.at(expiry) => CloseReason::IdleExpired,
         }
-        self.alarm.poll(cx, Some(expiry)).map(|()| CloseReason::IdleExpired)
     }
 
-    /// Closes the stream, with a goodbye if it has one.
-    pub(crate) fn close(self) {
-        self.framing.close();
+    /// Closes the stream. A stream that was reset is sent no goodbye.
+    pub(crate) fn close(self, reason: CloseReason) {
+        let reset = [Some(reason), self.output.refused()].contains(&Some(CloseReason::Reset));
+        self.output.close(!reset);
     }
 
-    /// One request and its response. The caller is told of the end by [`End::tell`].
+    /// Carries one request and its response. [`End::complete`] is to follow.
     ///
     /// # Cancel safety
     ///
-    /// None: a connection whose exchange was dropped half-way must be dropped too.
-    pub(crate) async fn exchange(&mut self, job: &mut Job) -> End {
-        io_model!(checkout, request = job.number, connection = self.number);
-        job.exchange = Exchange {
+    /// None: if this future is dropped before its end, the connection must be dropped too.
+    pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {
+        io_model!(checkout, request = request.caller.number, connection = self.number);
+        request.caller.exchange = Exchange {
             connection: self.number,
-            reused: self.is_used(),
-            attempts: job.exchange.attempts + 1,
+            reused: self.used,
+            attempts: request.caller.exchange.attempts + 1,
             upload: Upload::Pending,
         };
-        // What is said of this connection from here on concerns what comes after this exchange.
-        let stale = self.may_be_stale();
-        self.exchanges += 1;
-        let mut progress = Progress::new(job, &self.config);
-        loop {
-            match poll_fn(|cx| self.ready(cx, job, &mut progress)).await {
-                Step::Received => match self.decode(job, &mut progress) {
-                    Ok(None) => progress.restart(TimeoutPhase::BodyIdle, &self.config),
-                    Ok(Some(trailers)) => return self.whole(job, trailers, &progress),
-                    Err(error) => return End::failed(error, CloseReason::ProtocolError),
-                },
-                Step::Ended(error) => return self.ended(job, progress, stale, error),
-                Step::Gone => return self.gone(job, progress),
-                Step::Expired(phase) => {
-                    let error = timed_out(phase, &self.config);
-                    return End::failed(error, CloseReason::Timeout);
-                }
+        let stale = self.may_be_stale;
+        (self.used, self.may_be_stale) = (true, true);
+        self.input.answered = false;
+        self.output.begin();
+        let mut decoder = Decoder::new(&request.outgoing.method, Limits::from(&*self.config));
+        let response = self.converse(request, &mut decoder).await;
+        if self.output.is_sent() {
+            request.caller.request_sent();
+        }
+        match response {
+            Ok(whole) => self.whole(request, whole, &decoder),
+            Err(Stop::Ended(error)) => self.ended(request, decoder, stale, error),
+            Err(Stop::Gone) => self.gone(request, decoder),
+            Err(Stop::Expired(phase)) => {
+                End::failed(Error::timeout(phase, &self.config), CloseReason::Timeout)
             }
+            Err(Stop::Invalid(error)) => End::failed(error, CloseReason::ProtocolError),
         }
     }
 
-    /// Writes and reads as far as the stream and the caller allow.
-    fn ready(
+    /// Receives the response while the request is sent. Then goes on sending while the server reads
+    /// (RFC 9112 section 9.5).
+    async fn converse(
         &mut self,
-        cx: &mut Context<'_>,
-        job: &mut Job,
-        progress: &mut Progress,
-    ) -> Poll<Step> {
-        let room = match job.poll_room(cx) {
-            Poll::Ready(Err(Gone)) => return Poll::Ready(Step::Gone),
-            Poll::Ready(Ok(())) => true,
-            Poll::Pending => false,
-        };
-        if !progress.sent {
-            let write = self.framing.poll_write(cx, &job.outgoing, &mut progress.written);
-            if let Poll::Ready(result) = write {
-                progress.sent = true;
-                match result {
-                    Ok(()) => job.sent(),
-                    // A server that refuses the rest may have said why: go on reading.
-                    Err(error) => progress.refused = Some(error),
-                }
-                progress.restart(TimeoutPhase::Head, &self.config);
-            }
-        }
-        if room != progress.room {
-            progress.room = room;
-            progress.restart(TimeoutPhase::BodyIdle, &self.config);
-        }
-        // Before the read: a stream that always has something more would never let it go off.
-        let (phase, deadline) = progress.deadline(job);
-        if self.alarm.poll(cx, deadline).is_ready() {
-            return Poll::Ready(Step::Expired(phase));
-        }
-        if room && let Poll::Ready(result) = self.framing.poll_read(cx) {
-            return Poll::Ready(match result {
-                Ok(0) => Step::Ended(None),
-                Ok(_) => Step::Received,
-                Err(error) => Step::Ended(Some(error)),
-            });
-        }
-        // If it fails for good, so will the next read.
-        _ = self.framing.poll_flush(cx);
-        Poll::Pending
-    }
-
-    /// Hands on what has come. `Some` if the response is whole, with its trailers.
-    fn decode(
-        &mut self,
-        job: &mut Job,
-        progress: &mut Progress,
-    ) -> Result<Option<Option<HeaderMap>>, Error> {
-        progress.answered = true;
-        while let Some(event) = progress.decoder.decode(&mut self.framing.buffer)? {
-            match event {
-                Event::Head(head) => {
-                    io_model!(frame, request = job.number, why = "head");
-                    job.head(head);
-                }
-                Event::Data(piece) => {
-                    io_model!(frame, request = job.number, bytes = piece.len(), why = "data");
-                    job.data(piece);
-                }
-                Event::End(trailers) => {
-                    io_model!(frame, request = job.number, why = "end");
-                    return Ok(Some(trailers));
+        request: &mut PendingRequest,
+        decoder: &mut Decoder,
+    ) -> Result<Whole, Stop> {
+        let Connection { input, output, timer, total, config, .. } = self;
+        let PendingRequest { outgoing, caller, deadline, .. } = request;
+        let trailers = select! {
+            biased;
+            () = total.until(*deadline) => Err(Stop::Expired(TimeoutPhase::Total)),
+            trailers = receive(input, output, decoder, caller, outgoing, timer, config) => trailers,
+        }?;
+        let ceased = match upload(output, decoder) {
+            Upload::Pending => {
+                caller.deliver();
+                select! {
+                    biased;
+                    () = caller.gone() => Some(CloseReason::BodyDropped),
+                    () = total.until(*deadline) => Some(CloseReason::Timeout),
+                    sent = output.send(outgoing, Some(config.write_idle_timeout)) => {
+                        sent.err().map(|Stalled| CloseReason::Timeout)
+                    }
+                    reason = input.ended() => Some(reason),
                 }
             }
-        }
-        job.deliver();
-        Ok(None)
-    }
-
-    /// The response is whole. Whether the connection can serve another.
-    fn whole(&mut self, job: &Job, trailers: Option<HeaderMap>, progress: &Progress) -> End {
-        let kept = progress.decoder.keep_alive();
-        let told = kept.unwrap_or_default();
-        // A server need not repeat how many exchanges it allows.
-        self.left = told.max.or(self.left.map(|left| left.saturating_sub(1)));
-        self.idle_timeout = self.config.idle_timeout.min(told.timeout.unwrap_or(Duration::MAX));
-
-        let unsent = !progress.sent || progress.refused.is_some();
-        let close = if kept.is_none() || job.outgoing.close || unsent {
-            Some(CloseReason::PeerAsked)
-        } else if !self.framing.buffer.is_empty() {
-            Some(CloseReason::Unsolicited)
-        } else if self.left == Some(0) {
-            Some(CloseReason::PeerAsked)
-        } else {
-            None
+            _ => None,
         };
-        End { result: Ok(trailers), close, retry: false }
+        Ok(Whole { trailers, ceased })
     }
 
-    /// The stream ended: with the body, under a stale connection, or too early.
+    /// The response is whole. Decides whether the connection can serve another exchange.
+    fn whole(&mut self, request: &PendingRequest, whole: Whole, decoder: &Decoder) -> End {
+        let outcome = Outcome {
+            upload: upload(&self.output, decoder),
+            ceased: whole.ceased.or(self.output.refused()),
+            close: request.outgoing.close,
+            keep_alive: decoder.keep_alive(),
+            bytes_left: !self.input.buffer.is_empty(),
+        };
+        let close = match self.allowance.after(outcome, &self.config) {
+            Ok(idle) => {
+                self.idle_timeout = idle;
+                None
+            }
+            Err(reason) => Some(reason),
+        };
+        End { result: Ok(whole.trailers), close, retry: false }
+    }
+
+    /// The stream ended: the end of the body, a stale connection, or a failure.
     fn ended(
         &mut self,
-        job: &Job,
-        mut progress: Progress,
+        request: &PendingRequest,
+        mut decoder: Decoder,
         stale: bool,
         error: Option<io::Error>,
     ) -> End {
-        let expected = match (progress.decoder.eof(&self.framing.buffer), &error) {
-            (Ok(()), None) => return self.whole(job, None, &progress),
+        let expected = match (decoder.eof(&self.input.buffer), &error) {
+            (Ok(()), None) => {
+                let whole = Whole { trailers: None, ceased: None };
+                return self.whole(request, whole, &decoder);
+            }
             (Err(Error::ClosedEarly { expected, .. }), _) => expected,
             _ => "expected an orderly end of the body",
         };
-        let cause = error.or(progress.refused.take());
-        let reason = cause.as_ref().map_or(CloseReason::PeerClosed, broken);
+        let cause = error.or_else(|| self.output.sent.take()?.err());
+        let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
         let error = match cause {
             Some(cause) => Error::broken(expected, cause),
             None => Error::ClosedEarly { expected, source: None },
         };
         let attempt = Attempt {
             reused: stale,
-            written: progress.written > 0,
+            written: self.output.written > 0,
             // A record that TLS cannot take is an answer too.
-            answered: progress.answered || reason == CloseReason::ProtocolError,
-            retried: job.exchange.attempts > 1,
+            answered: self.input.answered || reason == CloseReason::ProtocolError,
+            retried: request.caller.exchange.attempts > 1,
         };
-        End { retry: may_retry(&job.outgoing.method, attempt), ..End::failed(error, reason) }
+        End {
+            retry: may_retry(&request.outgoing.method, attempt),
+            ..End::failed(error, reason)
+        }
     }
 
-    /// The caller has gone, so nobody will read the result. But if all of the body is here, or
-    /// comes with one more read that does not wait, the connection is as good as new.
-    fn gone(&mut self, job: &mut Job, mut progress: Progress) -> End {
-        io_model!(cancel, request = job.number, connection = self.number);
-        if !progress.decoder.has_head() {
+    /// The caller has gone. If the request is sent, and the rest of the body is here or comes with
+    /// one read that does not wait, the connection can serve another exchange.
+    fn gone(&mut self, request: &PendingRequest, mut decoder: Decoder) -> End {
+        io_model!(cancel, request = request.caller.number, connection = self.number);
+        if !decoder.has_head() {
             return End::failed(Error::ShutDown, CloseReason::Cancelled);
         }
         let dropped = End::failed(Error::ShutDown, CloseReason::BodyDropped);
+        if self.output.sent.is_none() {
+            return dropped;
+        }
         let mut may_read = true;
         loop {
-            match progress.decoder.decode(&mut self.framing.buffer) {
-                Ok(Some(Event::End(trailers))) => return self.whole(job, trailers, &progress),
+            match decoder.decode(&mut self.input.buffer) {
+                Ok(Some(Event::End(trailers))) => {
+                    let whole = Whole { trailers, ceased: None };
+                    return self.whole(request, whole, &decoder);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) if may_read => {
                     may_read = false;
-                    let mut cx = Context::from_waker(Waker::noop());
-                    if !matches!(self.framing.poll_read(&mut cx), Poll::Ready(Ok(1..))) {
+                    if !matches!(self.input.read().now_or_never(), Some(Ok(()))) {
                         return dropped;
                     }
                 }
@@ -349,51 +295,132 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-impl Progress {
-    fn new(job: &Job, config: &Config) -> Self {
-        Progress {
-            decoder: Decoder::new(&job.outgoing.method, Limits::from(config)),
-            written: 0,
-            sent: false,
-            refused: None,
-            answered: false,
-            room: true,
-            limit: None,
-        }
+/// Receives a response while the request is sent. Returns its trailers.
+async fn receive(
+    input: &mut Input,
+    output: &mut Output,
+    decoder: &mut Decoder,
+    caller: &mut Caller,
+    outgoing: &Outgoing,
+    timer: &mut Timer,
+    config: &Config,
+) -> Result<Option<HeaderMap>, Stop> {
+    let head = select! {
+        biased;
+        () = caller.gone() => return Err(Stop::Gone),
+        stop = send(output, outgoing, timer, TimeoutPhase::Head, config) => return Err(stop),
+        head = receive_head(input, decoder) => head?,
+    };
+    if output.is_sent() {
+        caller.request_sent();
     }
-
-    /// Starts a limit from now, if it is the one that is to run: that of the head once the request
-    /// is out, that of the body while there is room for it.
-    fn restart(&mut self, phase: TimeoutPhase, config: &Config) {
-        let (runs, wait) = match phase {
-            TimeoutPhase::BodyIdle => (self.decoder.has_head(), config.body_idle_timeout),
-            _ => (!self.decoder.has_head(), config.head_timeout),
-        };
-        if runs {
-            self.limit = self.room.then(|| (phase, after(wait)));
+    caller.head(head);
+    loop {
+        if let Some(trailers) = decode_body(input, decoder, caller)? {
+            return Ok(trailers);
         }
+        caller.deliver();
+        wait_for_room(output, outgoing, caller).await?;
+        select! {
+            biased;
+            () = caller.gone() => return Err(Stop::Gone),
+            stop = send(output, outgoing, timer, TimeoutPhase::BodyIdle, config) => {
+                return Err(stop);
+            }
+            read = input.read() => read?,
+        }
+        // Else a stream that is always ready, and spends no budget, would starve the limits.
+        consume_budget().await;
     }
+}
 
-    /// The limit that runs out first.
-    fn deadline(&self, job: &Job) -> (TimeoutPhase, Option<Instant>) {
-        match (self.limit, job.deadline) {
-            (Some((phase, limit)), Some(total)) if limit < total => (phase, Some(limit)),
-            (Some((phase, limit)), None) => (phase, Some(limit)),
-            (_, total) => (TimeoutPhase::Total, total),
+/// Waits until the caller has room for more of the body, while the request is sent. No limit runs:
+/// the server may wait for the caller to read.
+async fn wait_for_room(
+    output: &mut Output,
+    outgoing: &Outgoing,
+    caller: &mut Caller,
+) -> Result<(), Gone> {
+    select! {
+        biased;
+        room = caller.room() => room,
+        never = async {
+            _ = output.send(outgoing, None).await;
+            pending().await
+        } => never,
+    }
+}
+
+/// Sends what is left of the request. Resolves when a limit has run out: that of sending, or that
+/// of `phase` after it. A server that refuses the rest may have said why, so the response is still
+/// waited for.
+async fn send(
+    output: &mut Output,
+    outgoing: &Outgoing,
+    timer: &mut Timer,
+    phase: TimeoutPhase,
+    config: &Config,
+) -> Stop {
+    match output.send(outgoing, Some(config.write_idle_timeout)).await {
+        Ok(()) => {
+            timer.at(after(config.limit(phase))).await;
+            Stop::Expired(phase)
+        }
+        Err(Stalled) => Stop::Expired(TimeoutPhase::Write),
+    }
+}
+
+/// Reads until the head of the response has come.
+async fn receive_head(input: &mut Input, decoder: &mut Decoder) -> Result<Head, Stop> {
+    loop {
+        input.read().await?;
+        if let Some(Event::Head(head)) = decoder.decode(&mut input.buffer)? {
+            return Ok(head);
         }
     }
 }
 
-/// The error of a limit that ran out.
-pub(crate) fn timed_out(phase: TimeoutPhase, config: &Config) -> Error {
-    let after = match phase {
-        TimeoutPhase::Connect => config.connect_timeout,
-        TimeoutPhase::Head => config.head_timeout,
-        TimeoutPhase::BodyIdle => config.body_idle_timeout,
-        // It ran out, so it was set.
-        _ => config.total_timeout.unwrap_or_default(),
-    };
-    Error::Timeout { phase, after }
+/// Hands on what has come of the body. `Some` when it is whole, with its trailers.
+fn decode_body(
+    input: &mut Input,
+    decoder: &mut Decoder,
+    caller: &mut Caller,
+) -> Result<Option<Option<HeaderMap>>, Error> {
+    while let Some(event) = decoder.decode(&mut input.buffer)? {
+        match event {
+            Event::Head(_) => {} // there is one head, and it has come
+            Event::Data(piece) => caller.data(piece),
+            Event::End(trailers) => {
+                io_model!(frame, request = caller.number, why = "end");
+                return Ok(Some(trailers));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What a whole response means for its request.
+fn upload(output: &Output, decoder: &Decoder) -> Upload {
+    let refused = output.refused().is_some();
+    Upload::at_response_end(output.is_sent(), refused, decoder.keep_alive())
+}
+
+impl From<Ended> for Stop {
+    fn from(Ended(error): Ended) -> Self {
+        Stop::Ended(error)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Invalid(error)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Stop::Gone
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! The client as async functions on tokio 1.x and futures 0.3.
 //!
-//! One task for each place in the pool does all that its connection needs, one step after the
-//! other, as a reader would tell it: resolve, connect, then exchanges with pauses between them,
-//! then close. What the other stages keep in fields between two events, the compiler keeps here in
-//! the task. Callers never touch a socket or a timer: they hand over a job and wait for its
-//! answer, so that they may run on any executor.
+//! Each slot of the pool has one task, the connection task. It does all that a connection needs, one
+//! step after the other: resolve, connect, serve exchanges with pauses between them, close. What the
+//! other stages keep in fields between two events, the compiler keeps here in the task. Callers touch
+//! no socket and no timer. They hand over a request and wait for its response, so they run on any
+//! executor.
 //!
-//! Modules, from the caller to the socket: `client` (the handle), `job` (a request on its way),
-//! `pool` (who gets which connection), `serving` (the task), `connection` (one HTTP/1.1
-//! connection's life), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
-//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the one timer of a
-//! connection, `runtime` the choice of the runtime, and `sync` the primitives that tasks and
-//! callers share.
+//! Modules, from the caller to the socket: `client` (the handle), `pending` (a request on its way),
+//! `pool` (who gets which connection), `serving` (the connection task), `connection` (the life of one
+//! HTTP/1.1 connection), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
+//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the timers of a
+//! connection, `runtime` chooses the runtime, and `sync` has the primitives that tasks and callers
+//! share.
 //!
 //! ```no_run
 //! use stage3_tokio::{Client, Config};
@@ -35,10 +35,10 @@ mod framing;
 #[doc(hidden)]
 #[path = "../../fuzz/drivers/stage3.rs"]
 pub mod fuzzing;
-mod job;
 #[cfg(feature = "openssl")]
 mod openssl;
 mod parts;
+mod pending;
 mod pool;
 mod resolver;
 mod runtime;

@@ -1,14 +1,18 @@
-//! Carries out what the pool decides: starts a task for each slot, and notifies it.
+//! Carries out what the pool decides: starts a connection task for each slot, and notifies it.
 //!
-//! The decisions are [`client_core::pool::Pool`]'s. A notified task runs later than the decision
-//! was made, so it asks what its slot is to do *now* ([`Order`]).
+//! [`client_core::pool::Pool`] makes the decisions. A connection task that is notified runs some time
+//! after the decision, so it asks what its slot is to do *now* ([`Order`]).
 //!
 //! Its rules:
-//! - each slot is owned by one task, and given back when that task ends, however it ends;
+//! - each slot is owned by one task, and goes back to the pool when that task ends, however it ends;
 //! - an event and the decisions that follow from it happen under one lock. Tasks are started and
-//!   notified, and requests dropped, after the lock is released.
+//!   notified, and requests dropped, after the lock is released: wakers and the bodies of requests
+//!   are foreign code, which may call the pool.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    iter::from_fn,
+    sync::{Arc, PoisonError},
+};
 
 use client_core::{
     CloseReason, Config, Error, Origin, PoolStats, TimeoutPhase, io_model,
@@ -17,21 +21,20 @@ use client_core::{
 use tokio::time::Instant;
 
 use crate::{
-    connect::Links,
-    connection::timed_out,
-    job::Job,
+    connect::Connecting,
     parts::Parts,
+    pending::PendingRequest,
     runtime::{self, AbortOnDropHandle, Handle},
     serving,
     sync::{Mutex, MutexGuard, Notify, TaskTracker, TaskTrackerToken},
 };
 
-type Policy = pool::Pool<Box<Job>>;
+type Policy = pool::Pool<Box<PendingRequest>>;
 
 /// The pool of one client.
 pub(crate) struct Pool {
     pub(crate) config: Arc<Config>,
-    pub(crate) links: Links,
+    pub(crate) connecting: Connecting,
     runtime: Handle,
     /// Counts the connection tasks.
     tasks: TaskTracker,
@@ -46,30 +49,19 @@ struct State {
 
 /// What a connection task does now.
 pub(crate) enum Order {
-    Serve(Box<Job>),
+    Serve(Box<PendingRequest>),
     Idle,
     Close(CloseReason),
 }
 
 /// What is to be done after the lock is released.
 enum Todo {
-    /// Start a connection task. The token keeps the client's own runtime alive until then.
-    Start {
-        id: SlotId,
-        origin: Origin,
-        waiter: WaiterId,
-        notifier: Arc<Notify>,
-        _token: TaskTrackerToken,
-    },
-    Notify {
-        notifier: Arc<Notify>,
-        why: &'static str,
-    },
-    /// End the wait at its deadline, if it has one.
-    Watch {
-        waiter: WaiterId,
-        deadline: Option<Instant>,
-    },
+    /// Start a connection task. The token keeps a runtime of the client's own alive until then.
+    Start { slot: Box<Slot>, waiter: WaiterId, _token: TaskTrackerToken },
+    /// Let a connection task ask for its order.
+    Notify { notifier: Arc<Notify>, why: &'static str },
+    /// End the wait of a waiter at its deadline, if it has one.
+    Watch { waiter: WaiterId, deadline: Option<Instant> },
 }
 
 impl Pool {
@@ -78,24 +70,27 @@ impl Pool {
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let policy = Policy::new(Limits::from(&config));
         let state = Mutex::new(State { policy, notifiers: Vec::new() });
-        let links = Links::new(&config, parts, runtime.clone());
-        Ok(Arc::new(Pool { config: Arc::new(config), links, runtime, tasks, state }))
+        let connecting = Connecting::new(&config, parts, runtime.clone());
+        Ok(Arc::new(Pool { config: Arc::new(config), connecting, runtime, tasks, state }))
     }
 
-    /// Makes a request a waiter.
+    /// Asks for a connection.
     ///
     /// # Errors
     ///
     /// [`Error::ShutDown`] and [`Error::PoolBusy`].
-    pub(crate) fn checkout(self: &Arc<Self>, job: Box<Job>) -> Result<WaiterId, Error> {
-        let origin = job.outgoing.origin.clone();
-        let accepted = self.event(None, |policy| policy.checkout(&origin, job));
+    pub(crate) fn checkout(
+        self: &Arc<Self>,
+        request: Box<PendingRequest>,
+    ) -> Result<WaiterId, Error> {
+        let origin = request.outgoing.origin.clone();
+        let accepted = self.event(|policy| policy.checkout(&origin, request));
         accepted.map_err(|(_, error)| error)
     }
 
-    /// The request of a waiter that gives up. `None` if it is being served, or was.
-    pub(crate) fn cancel(self: &Arc<Self>, waiter: WaiterId) -> Option<Box<Job>> {
-        self.event(None, |policy| policy.cancel(waiter))
+    /// Takes the request of a waiter back. `None` if a connection serves it, or has served it.
+    pub(crate) fn cancel(self: &Arc<Self>, waiter: WaiterId) -> Option<Box<PendingRequest>> {
+        self.event(|policy| policy.cancel(waiter))
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
@@ -108,7 +103,7 @@ impl Pool {
 
     /// No new requests; idle connections are closed at once.
     pub(crate) fn close(self: &Arc<Self>) {
-        self.event(None, Policy::close);
+        self.event(Policy::close);
         self.tasks.close();
     }
 
@@ -117,28 +112,55 @@ impl Pool {
         self.tasks.wait().await;
     }
 
-    /// Reports an event, and carries out what the policy decides. `own` is the slot of the task
-    /// that reports: it asks for its order itself.
-    fn event<T>(
-        self: &Arc<Self>,
-        own: Option<SlotId>,
-        event: impl FnOnce(&mut Policy) -> T,
-    ) -> T {
+    /// Reports an event to the policy, and carries out what it decides.
+    fn event<T>(self: &Arc<Self>, event: impl FnOnce(&mut Policy) -> T) -> T {
         let mut state = self.state();
         let result = event(&mut state.policy);
-        let todo = state.decided(own, &self.tasks);
+        // Most events lead to one action at most, which needs no allocation.
+        let first = self.next(&mut state);
+        let rest: Vec<_> = match first {
+            Some(_) => from_fn(|| self.next(&mut state)).collect(),
+            None => Vec::new(),
+        };
         drop(state);
-        todo.into_iter().for_each(|todo| self.perform(todo));
+        if let Some(todo) = first {
+            self.perform(todo);
+            rest.into_iter().for_each(|todo| self.perform(todo));
+        }
         result
+    }
+
+    /// The next action of the policy.
+    fn next(self: &Arc<Self>, state: &mut State) -> Option<Todo> {
+        loop {
+            return Some(match state.policy.poll_action()? {
+                Action::Wait { waiter } => {
+                    let request = state.policy.request_mut(waiter);
+                    Todo::Watch {
+                        waiter,
+                        deadline: request.and_then(|request| request.deadline),
+                    }
+                }
+                Action::Connect { slot: id, origin, waiter } => {
+                    let (pool, notifier) = (self.clone(), state.notifier(id));
+                    let slot =
+                        Slot { pool, id, origin, notifier, connection: None, live: true };
+                    let (slot, _token) = (Box::new(slot), self.tasks.token());
+                    Todo::Start { slot, waiter, _token }
+                }
+                Action::Serve { slot } => state.notify(slot, "reserved"),
+                Action::Close { slot, reason } => state.notify(slot, reason.as_str()),
+                Action::Abandon { slot } => state.notify(slot, "abandoned"),
+                Action::Idle { .. } => continue,
+            });
+        }
     }
 
     fn perform(self: &Arc<Self>, todo: Todo) {
         match todo {
-            Todo::Start { id, origin, waiter, notifier, _token } => {
+            Todo::Start { slot, waiter, _token } => {
                 io_model!(spawn, request = waiter.number(), why = "connection task");
-                let pool = self.clone();
-                let slot = Slot { pool, id, origin, notifier, connection: None, live: true };
-                drop(self.runtime.spawn(self.tasks.track_future(serving::run(slot))));
+                drop(self.runtime.spawn(self.tasks.track_future(serving::run(*slot))));
             }
             Todo::Notify { notifier, why } => {
                 io_model!(wake, why);
@@ -153,12 +175,13 @@ impl Pool {
         }
     }
 
-    /// Starts the task that ends a wait at its deadline. It ends with the request.
+    /// Starts the task that ends a wait at its deadline. The request keeps the handle, so the task
+    /// ends with it.
     fn watch(self: &Arc<Self>, waiter: WaiterId, deadline: Instant) {
         let task = self.runtime.spawn(expire(self.clone(), waiter, deadline));
         let mut expiry = Some(AbortOnDropHandle::new(task));
-        if let Some(job) = self.state().policy.request_mut(waiter) {
-            std::mem::swap(&mut job.expiry, &mut expiry);
+        if let Some(request) = self.state().policy.request_mut(waiter) {
+            std::mem::swap(&mut request.expiry, &mut expiry);
         }
     }
 
@@ -169,34 +192,12 @@ impl Pool {
 }
 
 impl State {
-    /// What the policy has decided. Nothing for the slot `own` itself.
-    fn decided(&mut self, own: Option<SlotId>, tasks: &TaskTracker) -> Vec<Todo> {
-        let mut todo = Vec::new();
-        while let Some(action) = self.policy.poll_action() {
-            todo.extend(match action {
-                Action::Wait { waiter } => {
-                    let job = self.policy.request_mut(waiter);
-                    Some(Todo::Watch { waiter, deadline: job.and_then(|job| job.deadline) })
-                }
-                Action::Connect { slot: id, origin, waiter } => {
-                    let (notifier, _token) = (self.notifier(id), tasks.token());
-                    Some(Todo::Start { id, origin, waiter, notifier, _token })
-                }
-                Action::Serve { slot } => self.notify(slot, own, "reserved"),
-                Action::Close { slot, reason } => self.notify(slot, own, reason.as_str()),
-                Action::Abandon { slot } => self.notify(slot, own, "abandoned"),
-                Action::Idle { .. } => None,
-            });
-        }
-        todo
+    fn notify(&mut self, slot: SlotId, why: &'static str) -> Todo {
+        Todo::Notify { notifier: self.notifier(slot), why }
     }
 
-    fn notify(&mut self, slot: SlotId, own: Option<SlotId>, why: &'static str) -> Option<Todo> {
-        (own != Some(slot)).then(|| Todo::Notify { notifier: self.notifier(slot), why })
-    }
-
-    /// A later slot of the same index takes it over. A notification that it inherits makes its
-    /// task look once more, and changes nothing.
+    /// The notifier of a slot. Slots that follow each other at the same index share one. A
+    /// notification that is left over makes a task ask once more for its order, which is harmless.
     fn notifier(&mut self, slot: SlotId) -> Arc<Notify> {
         if self.notifiers.len() <= slot.index() {
             self.notifiers.resize_with(slot.index() + 1, || Arc::new(Notify::new()));
@@ -208,12 +209,12 @@ impl State {
 /// Ends a wait at its deadline.
 async fn expire(pool: Arc<Pool>, waiter: WaiterId, deadline: Instant) {
     tokio::time::sleep_until(deadline).await;
-    if let Some(job) = pool.cancel(waiter) {
-        job.fail(timed_out(TimeoutPhase::Total, &pool.config));
+    if let Some(request) = pool.cancel(waiter) {
+        request.fail(Error::timeout(TimeoutPhase::Total, &pool.config));
     }
 }
 
-/// The right to hold one connection. Its task owns it.
+/// The right to hold one connection. The connection task owns it.
 pub(crate) struct Slot {
     pool: Arc<Pool>,
     id: SlotId,
@@ -230,22 +231,22 @@ impl Slot {
         &self.pool.config
     }
 
-    pub(crate) fn links(&self) -> &Links {
-        &self.pool.links
+    pub(crate) fn connecting(&self) -> &Connecting {
+        &self.pool.connecting
     }
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Resolves when the connection that is being made is no longer wanted.
+    /// Resolves when no waiter needs the attempt any more.
     pub(crate) async fn abandoned(&self) {
         while self.pool.state().policy.is_to_close(self.id).is_none() {
             self.notifier.notified().await;
         }
     }
 
-    /// The connection is made. Its number, and what its task does first.
+    /// The connection is made. Returns its number, and what to do first.
     pub(crate) fn connected(&mut self) -> (u64, Order) {
         let (number, order) = self.event(|policy, id, gone| {
             let number = policy.connected(id);
@@ -255,9 +256,8 @@ impl Slot {
         (number, order)
     }
 
-    /// The connection is not made. If that was for want of a descriptor, the pool may have one
-    /// closed and start another task for this slot. Otherwise its waiter gets the error, if it
-    /// still waits.
+    /// The attempt failed. If it found no file descriptor, the pool may close something and start
+    /// another task for this slot. Otherwise the waiter gets the error, if it still waits.
     pub(crate) fn connect_failed(mut self, error: Error) {
         self.live = false;
         let failed = self.event(|policy, id, _| {
@@ -266,12 +266,12 @@ impl Slot {
                 false => policy.connect_failed(id),
             }
         });
-        if let Some(job) = failed {
-            job.fail(error);
+        if let Some(request) = failed {
+            request.fail(error);
         }
     }
 
-    /// The connection could serve another exchange. What its task does next.
+    /// The exchange is over, and the connection can serve another. Returns what to do next.
     pub(crate) fn checkin(&self) -> Order {
         let order = self.event(|policy, id, gone| {
             policy.checkin(id);
@@ -283,7 +283,7 @@ impl Slot {
         order
     }
 
-    /// What the task of an idle connection does now.
+    /// What an idle connection has to do now.
     pub(crate) fn order(&self) -> Order {
         self.event(order)
     }
@@ -293,15 +293,16 @@ impl Slot {
         self.notifier.notified().await;
     }
 
-    /// The connection was stale and is closed. Its request gets a fresh one, unless its caller has
-    /// gone: one that goes later finds it among the waiters.
-    pub(crate) fn retry(mut self, job: Box<Job>, reason: CloseReason) {
+    /// The connection was stale, and is closed. The request becomes a waiter again, which gets a
+    /// fresh connection. If its caller has gone, the request is dropped. A caller that goes later
+    /// finds it in the pool, since both sides act under the lock.
+    pub(crate) fn retry(mut self, request: Box<PendingRequest>, reason: CloseReason) {
         io_model!(retry, connection = self.connection, why = reason.as_str());
         self.live = false;
-        self.event(|policy, id, gone| match job.is_cancelled() {
-            false => policy.retry(id, job, reason),
+        self.event(|policy, id, gone| match request.caller.is_gone() {
+            false => policy.retry(id, request, reason),
             true => {
-                gone.push(*job);
+                gone.push(*request);
                 policy.closed(id, reason);
             }
         });
@@ -314,30 +315,33 @@ impl Slot {
         self.event(|policy, id, _| policy.closed(id, reason));
     }
 
-    /// Reports an event of this slot. The requests that it leaves to `gone` are dropped after the
-    /// lock is released.
-    fn event<T>(&self, event: impl FnOnce(&mut Policy, SlotId, &mut Vec<Job>) -> T) -> T {
+    /// Reports an event of this slot. Requests that the event puts into `gone` are dropped after
+    /// the lock is released.
+    fn event<T>(
+        &self,
+        event: impl FnOnce(&mut Policy, SlotId, &mut Vec<PendingRequest>) -> T,
+    ) -> T {
         let mut gone = Vec::new();
-        self.pool.event(Some(self.id), |policy| event(policy, self.id, &mut gone))
+        self.pool.event(|policy| event(policy, self.id, &mut gone))
     }
 }
 
-/// What the task of a slot does now. Requests whose callers have gone are passed over.
-fn order(policy: &mut Policy, id: SlotId, gone: &mut Vec<Job>) -> Order {
-    while let Some((waiter, mut job)) = policy.take(id) {
-        if !job.is_cancelled() {
+/// What a slot has to do now. Skips requests whose callers have gone.
+fn order(policy: &mut Policy, id: SlotId, gone: &mut Vec<PendingRequest>) -> Order {
+    while let Some((waiter, mut request)) = policy.take(id) {
+        if !request.caller.is_gone() {
             policy.begin(id);
-            job.number = waiter.number();
-            return Order::Serve(job);
+            request.caller.number = waiter.number();
+            return Order::Serve(request);
         }
-        gone.push(*job);
+        gone.push(*request);
         policy.checkin(id);
     }
     policy.is_to_close(id).map_or(Order::Idle, Order::Close)
 }
 
-/// The task panicked, or its runtime was shut down. So no waiter can be served any more: dropping
-/// its request tells its caller.
+/// A slot that was not given back belonged to a task that panicked, or whose runtime was shut down.
+/// Then the client serves nobody any more. Dropping a request tells its caller.
 impl Drop for Slot {
     fn drop(&mut self) {
         if !self.live {
@@ -346,9 +350,9 @@ impl Drop for Slot {
         let connected = self.connection.is_some();
         self.event(|policy, id, gone| {
             policy.close();
-            // Before the slot is given back, so that no task is started where none can run.
+            // First, so that giving the slot back starts no task where none can run.
             for waiter in policy.waiters() {
-                gone.extend(policy.cancel(waiter).map(|job| *job));
+                gone.extend(policy.cancel(waiter).map(|request| *request));
             }
             match connected {
                 true => policy.closed(id, CloseReason::ClientClosed),

@@ -1,13 +1,10 @@
-//! The task of a slot: it connects, then serves exchanges with pauses between them, until the
-//! connection is closed.
+//! The connection task of a slot: it connects, then serves exchanges until the connection is closed.
 //!
 //! Its rules:
-//! - a connection is closed, or checked in, before the caller hears of the end, so that what the
-//!   caller sees and what the pool says agree;
-//! - a request that finds its connection stale goes back to the pool, which has a fresh one made;
-//! - an idle connection watches its stream, so a dead one leaves the pool when it dies.
-
-use std::future::poll_fn;
+//! - a connection is checked in, or closed and counted, before the call is completed. So what the
+//!   pool says agrees with what the caller knows;
+//! - a request on a stale connection goes back to the pool, which makes a fresh connection for it;
+//! - an idle connection watches its stream, so it leaves the pool when it dies.
 
 use client_core::{CloseReason, Error};
 use tokio::select;
@@ -17,15 +14,14 @@ use crate::{
     connection::{Connection, End},
     pool::{Order, Slot},
     timer::after,
-    transport::Transport,
 };
 
-/// Makes the connection of a slot, and serves it.
+/// Connects, and serves the connection.
 pub(crate) async fn run(mut slot: Slot) {
     let connected = select! {
         biased;
-        result = connect(slot.origin(), slot.config(), slot.links()) => result,
-        () = slot.abandoned() => Err(Error::ShutDown), // no waiter hears it
+        result = connect(slot.origin(), slot.config(), slot.connecting()) => result,
+        () = slot.abandoned() => Err(Error::ShutDown), // no waiter gets it
     };
     match connected {
         Ok(stream) => {
@@ -38,46 +34,51 @@ pub(crate) async fn run(mut slot: Slot) {
 }
 
 /// Serves exchanges on a connection until it is closed.
-async fn serve<T: Transport>(mut connection: Connection<T>, slot: Slot, mut order: Order) {
+async fn serve(mut connection: Connection, slot: Slot, mut order: Order) {
+    // Set if the connection ended between two exchanges.
+    let mut ended = None;
     loop {
-        let mut job = match order {
-            Order::Serve(job) => job,
+        let mut request = match order {
+            Order::Serve(request) => request,
             Order::Idle => {
                 order = idle(&mut connection, &slot).await;
                 continue;
             }
             Order::Close(reason) => {
-                connection.close();
+                connection.close(reason);
                 return slot.closed(reason);
             }
         };
-        let end = match connection.ended_meanwhile() {
+        let end = match ended.take() {
             Some(reason) => End::stale(reason),
-            None => connection.exchange(&mut job).await,
+            None => connection.exchange(&mut request).await,
         };
         order = match end.close {
             None => slot.checkin(),
             Some(reason) => Order::Close(reason),
         };
         if let Order::Close(reason) = order {
-            connection.close();
+            connection.close(reason);
             if end.retry {
-                return slot.retry(job, reason);
+                return slot.retry(request, reason);
             }
             slot.closed(reason);
-            return end.tell(job);
+            return end.complete(request);
         }
-        end.tell(job);
+        end.complete(request);
+        if let Order::Serve(_) = order {
+            ended = connection.ended_meanwhile();
+        }
     }
 }
 
-/// Waits until an idle connection has something to do, and watches its stream meanwhile.
-async fn idle<T: Transport>(connection: &mut Connection<T>, slot: &Slot) -> Order {
-    let expiry = after(connection.rest());
+/// Waits for the next order of an idle connection, and watches its stream.
+async fn idle(connection: &mut Connection, slot: &Slot) -> Order {
+    let expiry = after(connection.mark_idle());
     loop {
         let ended = select! {
             biased;
-            reason = poll_fn(|cx| connection.poll_idle(cx, expiry)) => Some(reason),
+            reason = connection.idle(expiry) => Some(reason),
             () = slot.notified() => None,
         };
         if let Some(reason) = ended
@@ -85,7 +86,7 @@ async fn idle<T: Transport>(connection: &mut Connection<T>, slot: &Slot) -> Orde
         {
             return Order::Close(reason);
         }
-        // One whose time is over can still serve, if it is reserved already.
+        // A connection whose idle timeout is over can still serve, if it is reserved.
         match (slot.order(), ended) {
             (Order::Idle, None) => {}
             (Order::Idle, Some(expired)) => return Order::Close(expired),

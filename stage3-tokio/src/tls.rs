@@ -3,6 +3,8 @@
 //! tokio-rustls moves the records, and no line of ours says what a read or a write waits for. Its
 //! rules, where we need more than tokio-rustls promises:
 //! - what was decrypted before an error is read before the error is told;
+//! - a read that has to wait flushes: the session may owe its peer an alert, and the client polls
+//!   nothing else while it waits for a response;
 //! - a write hands over one record at most. So if it fails, the peer cannot have decrypted a byte
 //!   of what it was given, and it was nothing.
 
@@ -47,7 +49,12 @@ impl<S: Transport> AsyncRead for Tls<S> {
             Some(error) => error,
             None => match Pin::new(&mut this.stream).poll_read(cx, buffer) {
                 Poll::Ready(Err(error)) => error,
-                other => return other,
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    // If this fails, the next read fails, too.
+                    _ = Pin::new(&mut this.stream).poll_flush(cx);
+                    return Poll::Pending;
+                }
             },
         };
         let (_, session) = this.stream.get_mut();

@@ -1,38 +1,49 @@
 //! One connection over a pipe, in virtual time: no pool, no socket, and no real clock.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use client_core::{Body, ErrorKind, Outgoing};
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, join, repeat, sink},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex, join, sink},
     sync::oneshot,
     task::JoinHandle,
 };
 
 use super::*;
+use crate::transport::Transport;
 
 /// A pipe this small makes every write of the tests a partial one.
 const PIPE: usize = 32;
 
 /// How an exchange ended: the reason to close, whether to send again, and the connection.
-type Ended<T> = JoinHandle<(Option<CloseReason>, bool, Connection<T>)>;
+type Ended = JoinHandle<(Option<CloseReason>, bool, Connection)>;
 
 /// An exchange under way, its caller's side, and the peer's side of the pipe.
 struct Scene {
-    end: Ended<DuplexStream>,
+    end: Ended,
     caller: oneshot::Receiver<Result<Response<Body>, Error>>,
     peer: DuplexStream,
 }
 
 fn start(config: Config, body: &'static str) -> Scene {
     let (stream, peer) = duplex(PIPE);
-    let connection = Connection::new(stream, 1, Arc::new(config.clone()));
+    let connection = connection(stream, &config);
     start_on(connection, peer, config, body)
 }
 
+fn connection(stream: impl Transport, config: &Config) -> Connection {
+    Connection::new(Stream::Other(Box::new(stream)), 1, Arc::new(config.clone()))
+}
+
 fn start_on(
-    connection: Connection<DuplexStream>,
+    connection: Connection,
     peer: DuplexStream,
     config: Config,
     body: &'static str,
@@ -41,20 +52,20 @@ fn start_on(
     Scene { end, caller, peer }
 }
 
-fn exchange<T: Transport>(
-    mut connection: Connection<T>,
+fn exchange(
+    mut connection: Connection,
     config: Config,
     body: &'static str,
-) -> (Ended<T>, oneshot::Receiver<Result<Response<Body>, Error>>) {
+) -> (Ended, oneshot::Receiver<Result<Response<Body>, Error>>) {
     let (reply, caller) = oneshot::channel();
     let request = Request::put("http://h/").body(Full::from(body)).unwrap();
     let deadline = config.total_timeout.map(after);
     let outgoing = Outgoing::new(request).unwrap();
-    let mut job = Job::new(outgoing, reply, deadline, config.body_window);
+    let mut request = PendingRequest::new(outgoing, reply, deadline, config.body_window);
     let end = tokio::spawn(async move {
-        let end = connection.exchange(&mut job).await;
+        let end = connection.exchange(&mut request).await;
         let (close, retry) = (end.close, end.retry);
-        end.tell(job);
+        end.complete(request);
         (close, retry, connection)
     });
     (end, caller)
@@ -98,11 +109,22 @@ async fn a_whole_exchange_leaves_the_connection_usable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_early_response_is_delivered_and_ends_the_reuse() {
-    let mut scene = start(Config::new(), "a body that does not fit into the pipe at once");
+async fn sending_goes_on_after_an_early_response() {
+    let mut scene = start(Config::new(), "a body that does not fit into the pipe at once!");
     scene.send("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await;
-    let response = (&mut scene.caller).await.unwrap().unwrap();
-    assert_eq!(response.status(), 413);
+    let body = (&mut scene.caller).await.unwrap().unwrap().into_body();
+    assert_eq!((body.exchange().upload, body.is_end_stream()), (Upload::Pending, false));
+    assert!(scene.request("!").await.ends_with("into the pipe at once!"));
+    assert_eq!(scene.closes().await, None);
+    assert_eq!((body.exchange().upload, body.is_end_stream()), (Upload::Whole, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_response_that_closes_ends_sending() {
+    let mut scene = start(Config::new(), "a body that does not fit into the pipe at once");
+    scene.send("HTTP/1.1 413 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+    let body = (&mut scene.caller).await.unwrap().unwrap().into_body();
+    assert_eq!(body.exchange().upload, Upload::Cut);
     assert_eq!(scene.closes().await, Some(CloseReason::PeerAsked));
 }
 
@@ -113,9 +135,42 @@ async fn a_refused_upload_still_gets_its_answer() {
     // The other half of the pipe ends too, so that the next write fails.
     scene.peer.write_all(b"body").await.unwrap();
     drop(scene.peer);
-    let response = scene.caller.await.unwrap().unwrap();
-    assert_eq!(text(response).await.unwrap(), "body");
-    assert_eq!(scene.end.await.unwrap().0, Some(CloseReason::PeerAsked));
+    let mut body = scene.caller.await.unwrap().unwrap().into_body();
+    assert_eq!((&mut body).collect().await.unwrap().to_bytes(), "body");
+    assert_eq!(body.exchange().upload, Upload::Cut);
+    assert_eq!(scene.end.await.unwrap().0, Some(CloseReason::Reset));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_sending_begins_anew_with_each_byte_that_is_taken() {
+    let limit = Duration::from_secs(5);
+    let body = "a body that does not fit into the pipe at once";
+    let mut scene = start(Config::new().write_idle_timeout(limit), body);
+    for _ in 0..3 {
+        tokio::time::sleep(limit - Duration::from_secs(1)).await;
+        scene.peer.read_u8().await.unwrap();
+    }
+    let taken = Instant::now();
+    let error = (&mut scene.caller).await.unwrap().unwrap_err();
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Write));
+    assert_eq!(taken.elapsed().as_secs(), limit.as_secs());
+    assert_eq!(scene.closes().await, Some(CloseReason::Timeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_sending_stands_while_the_window_is_full() {
+    let limit = Duration::from_secs(5);
+    let config = Config::new().write_idle_timeout(limit).body_window(2);
+    let mut scene = start(config, "a body that does not fit into the pipe at once");
+    scene.send(HEAD).await;
+    scene.send("bod").await;
+    let mut body = (&mut scene.caller).await.unwrap().unwrap().into_body();
+    tokio::time::sleep(10 * limit).await;
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "bod");
+    let read = Instant::now();
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Write));
+    assert_eq!(read.elapsed().as_secs(), limit.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,6 +216,24 @@ async fn the_bodys_limit_rests_while_the_window_is_full() {
     assert_eq!(scene.closes().await, None);
 }
 
+/// A stream that has something for every read. It spends nothing of its task's budget, so its
+/// reader is never made to pause.
+struct Endless(&'static [u8]);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match std::mem::take(&mut self.0) {
+            [] => into.put_slice(&[b'!'; 100]),
+            head => into.put_slice(head),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_total_limit_holds_against_a_stream_that_never_pauses() {
     const MOST_READS: usize = 1000;
@@ -168,9 +241,8 @@ async fn the_total_limit_holds_against_a_stream_that_never_pauses() {
     const WINDOW: usize = 16 * 1024 * 1024;
     let limit = Duration::from_secs(5);
     let config = Config::new().total_timeout(limit).body_window(WINDOW);
-    // Unlike a pipe it has something for every read, and the reader is never sent to wait.
-    let endless = b"HTTP/1.1 200 OK\r\n\r\n".chain(repeat(b'!'));
-    let connection = Connection::new(join(endless, sink()), 1, Arc::new(config.clone()));
+    let endless = Endless(b"HTTP/1.1 200 OK\r\n\r\n");
+    let connection = connection(join(endless, sink()), &config);
     let (end, caller) = exchange(connection, config, "");
     let mut body = caller.await.unwrap().unwrap().into_body();
     tokio::time::advance(2 * limit).await;
@@ -181,7 +253,7 @@ async fn the_total_limit_holds_against_a_stream_that_never_pauses() {
         }
     }
     end.abort();
-    panic!("the limit was never heard");
+    panic!("the limit was never noticed");
 }
 
 #[tokio::test(start_paused = true)]

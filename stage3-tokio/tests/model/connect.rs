@@ -11,24 +11,24 @@ use super::{
     transport::Stream,
 };
 
-pub(crate) struct Links {
+pub(crate) struct Connecting {
     dial: Option<Arc<World>>,
     pub(crate) security: Security,
 }
 
-impl Links {
+impl Connecting {
     pub(crate) fn new(config: &Config, parts: Parts, _: Handle) -> Self {
         let security = Security::new(config.tls.clone(), parts.secure);
-        Links { dial: parts.dial, security }
+        Connecting { dial: parts.dial, security }
     }
 }
 
 pub(crate) async fn connect(
     origin: &Origin,
     _: &Config,
-    links: &Links,
+    connecting: &Connecting,
 ) -> Result<Stream, Error> {
-    let world = links.dial.clone().expect("a world");
+    let world = connecting.dial.clone().expect("a world");
     let outcome = world.outcomes.lock().unwrap().pop_front();
     match outcome.unwrap_or(Outcome::Connects) {
         Outcome::Connects => Ok(Stream(world)),

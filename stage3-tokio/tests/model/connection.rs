@@ -1,22 +1,18 @@
 //! A connection that answers at once.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use client_core::{
-    CloseReason, Config, Error, Exchange, TimeoutPhase,
+    CloseReason, Config, Error, Exchange, Upload,
     decode::{BodyLength, Head},
 };
 use tokio::time::Instant;
 
-use super::{job::Job, transport::Transport};
+use super::{pending::PendingRequest, transport::Stream};
 
 /// A connection that answers at once, if it has not ended.
-pub(crate) struct Connection<T> {
-    stream: T,
+pub(crate) struct Connection {
+    stream: Stream,
     number: u64,
     exchanges: u64,
 }
@@ -37,57 +33,56 @@ impl End {
         End::failed(reason, true)
     }
 
-    pub(crate) fn tell(self, job: Box<Job>) {
+    pub(crate) fn complete(self, request: Box<PendingRequest>) {
         match self.result {
-            Ok(()) => job.finish(None),
-            Err(error) => job.fail(error),
+            Ok(()) => request.caller.finish(None),
+            Err(error) => request.caller.fail(error),
         }
     }
 }
 
-impl<T: Transport> Connection<T> {
-    pub(crate) fn new(stream: T, number: u64, _: Arc<Config>) -> Self {
+impl Connection {
+    pub(crate) fn new(stream: Stream, number: u64, _: Arc<Config>) -> Self {
         Connection { stream, number, exchanges: 0 }
     }
 
-    pub(crate) fn is_used(&self) -> bool {
-        self.exchanges > 0
-    }
-
     pub(crate) fn ended_meanwhile(&mut self) -> Option<CloseReason> {
-        let ended = self.number == 1 && self.stream.world().end.lock().unwrap().has_come;
+        let ended = self.number == 1 && self.stream.0.end.lock().unwrap().has_come;
         ended.then_some(CloseReason::PeerClosed)
     }
 
-    pub(crate) fn rest(&mut self) -> Duration {
+    pub(crate) fn mark_idle(&mut self) -> Duration {
         Duration::ZERO
     }
 
-    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, _: Instant) -> Poll<CloseReason> {
-        if self.number != 1 {
-            return Poll::Pending;
-        }
-        let mut end = self.stream.world().end.lock().unwrap();
-        if end.has_come {
-            return Poll::Ready(CloseReason::PeerClosed);
-        }
-        end.waker = Some(cx.waker().clone());
-        Poll::Pending
+    pub(crate) async fn idle(&mut self, _: Instant) -> CloseReason {
+        poll_fn(|cx| {
+            if self.number != 1 {
+                return Poll::Pending;
+            }
+            let mut end = self.stream.0.end.lock().unwrap();
+            if end.has_come {
+                return Poll::Ready(CloseReason::PeerClosed);
+            }
+            end.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
-    pub(crate) async fn exchange(&mut self, job: &mut Job) -> End {
-        let reused = self.is_used();
-        let attempts = job.exchange.attempts + 1;
+    pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {
+        let caller = &mut request.caller;
+        let (connection, reused) = (self.number, self.exchanges > 0);
+        let attempts = caller.exchange.attempts + 1;
         self.exchanges += 1;
-        let connection = self.number;
-        job.exchange = Exchange { connection, reused, attempts, ..Exchange::default() };
+        caller.exchange = Exchange { connection, reused, attempts, upload: Upload::Whole };
         if let Some(reason) = self.ended_meanwhile() {
             return End::failed(reason, reused && attempts == 1);
         }
-        if job.is_cancelled() {
+        if caller.is_gone() {
             return End::failed(CloseReason::Cancelled, false);
         }
-        job.head(Head {
+        caller.head(Head {
             status: http::StatusCode::OK,
             version: http::Version::HTTP_11,
             headers: http::HeaderMap::new(),
@@ -96,9 +91,5 @@ impl<T: Transport> Connection<T> {
         End { result: Ok(()), close: None, retry: false }
     }
 
-    pub(crate) fn close(self) {}
-}
-
-pub(crate) fn timed_out(phase: TimeoutPhase, config: &Config) -> Error {
-    Error::Timeout { phase, after: config.connect_timeout }
+    pub(crate) fn close(self, _: CloseReason) {}
 }

@@ -8,9 +8,9 @@
 #[path = "../../src/client.rs"]
 #[allow(dead_code, unreachable_pub)] // what is public there is not here
 mod client;
-#[path = "../../src/job.rs"]
+#[path = "../../src/pending.rs"]
 #[allow(dead_code)]
-mod job;
+mod pending;
 #[path = "../../src/pool.rs"]
 mod pool;
 #[path = "../../src/serving.rs"]

@@ -100,9 +100,9 @@ pub(crate) mod oneshot {
             self.inner.is_closed()
         }
 
-        pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        pub(crate) async fn closed(&mut self) {
             self.steps.step();
-            self.inner.poll_closed(cx)
+            self.inner.closed().await;
         }
     }
 

@@ -13,7 +13,9 @@
 
 use std::{
     collections::VecDeque,
-    fmt, mem,
+    fmt,
+    future::poll_fn,
+    mem,
     pin::Pin,
     sync::PoisonError,
     task::{Context, Poll, Waker},
@@ -228,15 +230,43 @@ impl Sender {
         if state.reader_gone {
             return Poll::Ready(Err(Gone));
         }
-        if !state.sender.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.sender = Some(cx.waker().clone());
-        }
+        state.watch(cx);
         // Below half it was never full, or it has been woken: the flag goes with the wake.
         if state.full || state.queued >= self.window {
             state.full = true;
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Resolves when another piece may be pushed: [`Sender::poll_room`] as a future.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] if the reader is.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only waits.
+    pub async fn room(&mut self) -> Result<(), Gone> {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    /// Resolves when the reader goes.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only waits.
+    pub async fn gone(&mut self) {
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if state.reader_gone {
+                return Poll::Ready(());
+            }
+            state.watch(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Gives the reader one more piece. It may exceed the window: what was read must go somewhere.
@@ -297,7 +327,16 @@ impl fmt::Debug for Sender {
     }
 }
 
-// ===== impl Shared =====
+// ===== impl Shared and State =====
+
+impl State {
+    /// Leaves the sender's waker.
+    fn watch(&mut self, cx: &mut Context<'_>) {
+        if !self.sender.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.sender = Some(cx.waker().clone());
+        }
+    }
+}
 
 impl Shared {
     /// Nothing in here runs foreign code under the lock, so a poisoned one is still sound.
