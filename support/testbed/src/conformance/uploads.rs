@@ -5,7 +5,7 @@
 //! of success (nodejs/undici#259, hyperium/hyper#4176), others waited for ever
 //! (googleapis/google-http-java-client#484).
 
-use std::{io, time::Duration};
+use std::{io, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use client_core::{
@@ -35,16 +35,11 @@ const FIRST: usize = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Bytes of which each is in its place or is noticed.
-fn upload() -> Bytes {
+static BYTES: LazyLock<Bytes> = LazyLock::new(|| {
     let mut bytes = Vec::new();
     pattern::extend(&mut bytes, 0, UPLOAD);
     bytes.into()
-}
-
-fn is_upload(bytes: &[u8]) -> bool {
-    let right = |(index, byte): (usize, &u8)| *byte == pattern::at(index as u64);
-    bytes.len() == UPLOAD && bytes.iter().enumerate().all(right)
-}
+});
 
 /// A server with a small receive buffer. To a POST it gives `early` when it has read the first MiB,
 /// and goes on with `then`, which gets that MiB. To a GET it answers with `ok`.
@@ -70,7 +65,7 @@ fn early(
 /// Reads the rest of the upload, of which this was read. Each byte has to be right.
 fn read_rest(conn: &mut Connection, mut got: Vec<u8>) -> io::Result<()> {
     got.extend(conn.read_exact(UPLOAD - got.len())?);
-    match is_upload(&got) {
+    match got == *BYTES {
         true => Ok(()),
         false => Err(io::Error::other("the request that arrived differs")),
     }
@@ -78,7 +73,7 @@ fn read_rest(conn: &mut Connection, mut got: Vec<u8>) -> io::Result<()> {
 
 /// Begins an upload, and takes the early response: its body, of which nothing was read.
 fn answered<C: ApiClient>(client: &C, server: &Server) -> Body {
-    let request = send("POST", &server.url("/"), upload());
+    let request = send("POST", &server.url("/"), BYTES.clone());
     block_on(client.request(request)).expect("an early response").into_body()
 }
 
@@ -428,7 +423,7 @@ pub fn a_server_that_stops_reading_is_a_write_timeout<C: ApiClient>() {
     });
     let server = server.expect("a server");
     let client = client::<C>(Config::new().write_idle_timeout(LIMIT));
-    let error = expect_error(&client, send("POST", &server.url("/"), upload()));
+    let error = expect_error(&client, send("POST", &server.url("/"), BYTES.clone()));
     assert_eq!(error.timeout_phase(), Some(TimeoutPhase::Write), "{error}");
     assert!(matches!(error, Error::Timeout { after: LIMIT, .. }), "{error}");
     let stats = client.stats();
