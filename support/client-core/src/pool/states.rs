@@ -123,7 +123,7 @@ impl State {
     }
 
     /// Whether an order still fits the state. Events between a decision and its
-    /// [`Pool::poll_action`] may have changed it.
+    /// [`Pool::poll_action`](super::Pool::poll_action) may have changed it.
     pub(super) fn agrees(self, order: Order) -> bool {
         match order {
             Order::Wait(_) => true,
