@@ -3,7 +3,7 @@
 mod script;
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -74,9 +74,9 @@ impl Driver {
 impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         match self {
-            State::Idle(connection, expiry) => pin!(connection.idle(*expiry))
+            State::Idle(connection, expiry) => pin!(connection.idle(*expiry, pending()))
                 .poll(cx)
-                .map(|reason| State::Over(Fate::Closed(reason))),
+                .map(|reason| State::Over(Fate::Closed(reason.expect("no notification")))),
             State::Busy(exchange) => exchange.as_mut().poll(cx).map(State::after),
             State::Over(_) => Poll::Pending,
         }

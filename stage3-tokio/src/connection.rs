@@ -21,8 +21,11 @@ use client_core::{
     io_model, may_retry,
 };
 use futures::FutureExt;
-use http::HeaderMap;
-use tokio::{select, task::consume_budget, time::Instant};
+use tokio::{
+    select,
+    task::{consume_budget, yield_now},
+    time::Instant,
+};
 
 use crate::{
     framing::{Ended, Input, Output, Stalled},
@@ -53,8 +56,8 @@ pub(crate) struct Connection {
 
 /// How an exchange ended.
 pub(crate) struct End {
-    /// The trailers of a whole response, or why it is not whole.
-    result: Result<Option<HeaderMap>, Error>,
+    /// Why the response is not whole, if it is not.
+    result: Result<(), Error>,
     /// Why the connection cannot serve another, if it cannot.
     pub(crate) close: Option<CloseReason>,
     /// The connection was stale, and the request may be sent again.
@@ -76,7 +79,7 @@ impl End {
     /// Completes the call.
     pub(crate) fn complete(self, request: Box<PendingRequest>) {
         match self.result {
-            Ok(trailers) => request.caller.finish(trailers),
+            Ok(()) => request.caller.finish(),
             Err(error) => request.caller.fail(error),
         }
     }
@@ -92,13 +95,6 @@ enum Stop {
     Expired(TimeoutPhase),
     /// The response breaks a rule or a limit.
     Invalid(Error),
-}
-
-/// A response that is whole.
-struct Whole {
-    trailers: Option<HeaderMap>,
-    /// Why the rest of the request was not sent, unless the stream refused it.
-    ceased: Option<CloseReason>,
 }
 
 impl Connection {
@@ -130,12 +126,18 @@ impl Connection {
         self.idle_timeout
     }
 
-    /// Resolves when an idle connection has to be closed, with the reason.
-    pub(crate) async fn idle(&mut self, expiry: Instant) -> CloseReason {
+    /// Waits while the connection is idle. Resolves with the reason if it must be closed, or with
+    /// `None` when it was `notified`.
+    pub(crate) async fn idle(
+        &mut self,
+        expiry: Instant,
+        notified: impl Future<Output = ()>,
+    ) -> Option<CloseReason> {
         select! {
             biased;
-            reason = self.input.unsolicited() => reason,
-            () = self.timer.at(expiry) => CloseReason::IdleExpired,
+            reason = self.input.unsolicited() => Some(reason),
+            () = notified => None,
+            () = self.timer.at(expiry) => Some(CloseReason::IdleExpired),
         }
     }
 
@@ -168,7 +170,7 @@ impl Connection {
             request.caller.request_sent();
         }
         match response {
-            Ok(whole) => self.whole(request, whole, &decoder),
+            Ok(ceased) => self.whole(request, ceased, &decoder),
             Err(Stop::Ended(error)) => self.ended(request, decoder, stale, error),
             Err(Stop::Gone) => self.gone(request, decoder),
             Err(Stop::Expired(phase)) => {
@@ -179,42 +181,45 @@ impl Connection {
     }
 
     /// Receives the response while the request is sent. Then goes on sending while the server reads
-    /// (RFC 9112 section 9.5).
+    /// (RFC 9112 section 9.5). Returns why it ceased, unless the stream refused the rest.
     async fn converse(
         &mut self,
         request: &mut PendingRequest,
         decoder: &mut Decoder,
-    ) -> Result<Whole, Stop> {
+    ) -> Result<Option<CloseReason>, Stop> {
         let Connection { input, output, timer, total, config, .. } = self;
         let PendingRequest { outgoing, caller, deadline, .. } = request;
-        let trailers = select! {
+        select! {
             biased;
             () = total.until(*deadline) => Err(Stop::Expired(TimeoutPhase::Total)),
-            trailers = receive(input, output, decoder, caller, outgoing, timer, config) => trailers,
+            whole = receive(input, output, decoder, caller, outgoing, timer, config) => whole,
         }?;
-        let ceased = match upload(output, decoder) {
-            Upload::Pending => {
-                caller.deliver();
-                select! {
-                    biased;
-                    () = caller.gone() => Some(CloseReason::BodyDropped),
-                    () = total.until(*deadline) => Some(CloseReason::Timeout),
-                    sent = output.send(outgoing, Some(config.write_idle_timeout)) => {
-                        sent.err().map(|Stalled| CloseReason::Timeout)
-                    }
-                    reason = input.ended() => Some(reason),
-                }
+        if upload(output, decoder) != Upload::Pending {
+            return Ok(None);
+        }
+        caller.deliver();
+        Ok(select! {
+            biased;
+            () = caller.gone() => Some(CloseReason::BodyDropped),
+            () = total.until(*deadline) => Some(CloseReason::Timeout),
+            sent = output.send(outgoing, Some(config.write_idle_timeout)) => {
+                sent.err().map(|Stalled| CloseReason::Timeout)
             }
-            _ => None,
-        };
-        Ok(Whole { trailers, ceased })
+            reason = input.ended() => Some(reason),
+        })
     }
 
-    /// The response is whole. Decides whether the connection can serve another exchange.
-    fn whole(&mut self, request: &PendingRequest, whole: Whole, decoder: &Decoder) -> End {
+    /// The response is whole. Decides whether the connection can serve another exchange. `ceased` is
+    /// why the rest of the request was not sent, unless the stream refused it.
+    fn whole(
+        &mut self,
+        request: &PendingRequest,
+        ceased: Option<CloseReason>,
+        decoder: &Decoder,
+    ) -> End {
         let outcome = Outcome {
             upload: upload(&self.output, decoder),
-            ceased: whole.ceased.or(self.output.refused()),
+            ceased: ceased.or(self.output.refused()),
             close: request.outgoing.close,
             keep_alive: decoder.keep_alive(),
             bytes_left: !self.input.buffer.is_empty(),
@@ -226,7 +231,7 @@ impl Connection {
             }
             Err(reason) => Some(reason),
         };
-        End { result: Ok(whole.trailers), close, retry: false }
+        End { result: Ok(()), close, retry: false }
     }
 
     /// The stream ended: the end of the body, a stale connection, or a failure.
@@ -238,10 +243,7 @@ impl Connection {
         error: Option<io::Error>,
     ) -> End {
         let expected = match (decoder.eof(&self.input.buffer), &error) {
-            (Ok(()), None) => {
-                let whole = Whole { trailers: None, ceased: None };
-                return self.whole(request, whole, &decoder);
-            }
+            (Ok(()), None) => return self.whole(request, None, &decoder),
             (Err(Error::ClosedEarly { expected, .. }), _) => expected,
             _ => "expected an orderly end of the body",
         };
@@ -278,10 +280,7 @@ impl Connection {
         let mut may_read = true;
         loop {
             match decoder.decode(&mut self.input.buffer) {
-                Ok(Some(Event::End(trailers))) => {
-                    let whole = Whole { trailers, ceased: None };
-                    return self.whole(request, whole, &decoder);
-                }
+                Ok(Some(Event::End(_))) => return self.whole(request, None, &decoder),
                 Ok(Some(_)) => {}
                 Ok(None) if may_read => {
                     may_read = false;
@@ -295,7 +294,7 @@ impl Connection {
     }
 }
 
-/// Receives a response while the request is sent. Returns its trailers.
+/// Receives a response while the request is sent.
 async fn receive(
     input: &mut Input,
     output: &mut Output,
@@ -304,28 +303,28 @@ async fn receive(
     outgoing: &Outgoing,
     timer: &mut Timer,
     config: &Config,
-) -> Result<Option<HeaderMap>, Stop> {
+) -> Result<(), Stop> {
     let head = select! {
         biased;
-        () = caller.gone() => return Err(Stop::Gone),
-        stop = send(output, outgoing, timer, TimeoutPhase::Head, config) => return Err(stop),
         head = receive_head(input, decoder) => head?,
+        () = caller.gone() => return Err(Stop::Gone),
+        late = send_in_time(output, outgoing, timer, TimeoutPhase::Head, config) => return Err(late),
     };
     if output.is_sent() {
         caller.request_sent();
     }
     caller.head(head);
     loop {
-        if let Some(trailers) = decode_body(input, decoder, caller)? {
-            return Ok(trailers);
+        if decode_body(input, decoder, caller)? {
+            return Ok(());
         }
         caller.deliver();
         wait_for_room(output, outgoing, caller).await?;
         select! {
             biased;
             () = caller.gone() => return Err(Stop::Gone),
-            stop = send(output, outgoing, timer, TimeoutPhase::BodyIdle, config) => {
-                return Err(stop);
+            late = send_in_time(output, outgoing, timer, TimeoutPhase::BodyIdle, config) => {
+                return Err(late);
             }
             read = input.read() => read?,
         }
@@ -354,20 +353,22 @@ async fn wait_for_room(
 /// Sends what is left of the request. Resolves when a limit has run out: that of sending, or that
 /// of `phase` after it. A server that refuses the rest may have said why, so the response is still
 /// waited for.
-async fn send(
+async fn send_in_time(
     output: &mut Output,
     outgoing: &Outgoing,
     timer: &mut Timer,
     phase: TimeoutPhase,
     config: &Config,
 ) -> Stop {
-    match output.send(outgoing, Some(config.write_idle_timeout)).await {
-        Ok(()) => {
-            timer.at(after(config.limit(phase))).await;
-            Stop::Expired(phase)
-        }
-        Err(Stalled) => Stop::Expired(TimeoutPhase::Write),
+    if let Err(Stalled) = output.send(outgoing, Some(config.write_idle_timeout)).await {
+        return Stop::Expired(TimeoutPhase::Write);
     }
+    if output.refused().is_some() {
+        // A read that waits may not be woken by the end that a write has met. So it is polled again.
+        yield_now().await;
+    }
+    timer.at(after(config.limit(phase))).await;
+    Stop::Expired(phase)
 }
 
 /// Reads until the head of the response has come.
@@ -380,23 +381,23 @@ async fn receive_head(input: &mut Input, decoder: &mut Decoder) -> Result<Head, 
     }
 }
 
-/// Hands on what has come of the body. `Some` when it is whole, with its trailers.
+/// Hands on what has come of the body. Whether that was the end of it.
 fn decode_body(
     input: &mut Input,
     decoder: &mut Decoder,
     caller: &mut Caller,
-) -> Result<Option<Option<HeaderMap>>, Error> {
+) -> Result<bool, Error> {
     while let Some(event) = decoder.decode(&mut input.buffer)? {
         match event {
             Event::Head(_) => {} // there is one head, and it has come
             Event::Data(piece) => caller.data(piece),
             Event::End(trailers) => {
-                io_model!(frame, request = caller.number, why = "end");
-                return Ok(Some(trailers));
+                caller.end(trailers);
+                return Ok(true);
             }
         }
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// What a whole response means for its request.

@@ -43,6 +43,8 @@ pub(crate) struct Caller {
     /// Bytes of the body that may wait for the caller.
     window: usize,
     received: Received,
+    /// They are delivered with the completion.
+    trailers: Option<HeaderMap>,
 }
 
 /// How much of the response the caller has received.
@@ -68,7 +70,7 @@ impl PendingRequest {
         window: usize,
     ) -> Box<Self> {
         let (exchange, received) = (Exchange::default(), Received::Nothing(reply));
-        let caller = Caller { number: 0, exchange, window, received };
+        let caller = Caller { number: 0, exchange, window, received, trailers: None };
         Box::new(PendingRequest { outgoing, deadline, expiry: None, caller })
     }
 
@@ -155,16 +157,22 @@ impl Caller {
         };
     }
 
-    /// Completes the call with the end of the response.
-    pub(crate) fn finish(mut self, trailers: Option<HeaderMap>) {
+    /// The end of the body has come.
+    pub(crate) fn end(&mut self, trailers: Option<HeaderMap>) {
+        io_model!(frame, request = self.number, why = "end");
         if trailers.is_some() {
             self.deliver();
+            self.trailers = trailers;
         }
+    }
+
+    /// Completes the call with the end of the response.
+    pub(crate) fn finish(self) {
         match self.received {
             Received::Held { reply, head, first } => {
                 _ = reply.send(Ok(head.into_response(Body::whole(first, self.exchange))));
             }
-            Received::Head(sender) => sender.finish(trailers),
+            Received::Head(sender) => sender.finish(self.trailers),
             Received::Nothing(_) | Received::Moved => {}
         }
     }

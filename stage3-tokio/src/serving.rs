@@ -76,11 +76,7 @@ async fn serve(mut connection: Connection, slot: Slot, mut order: Order) {
 async fn idle(connection: &mut Connection, slot: &Slot) -> Order {
     let expiry = after(connection.mark_idle());
     loop {
-        let ended = select! {
-            biased;
-            reason = connection.idle(expiry) => Some(reason),
-            () = slot.notified() => None,
-        };
+        let ended = connection.idle(expiry, slot.notified()).await;
         if let Some(reason) = ended
             && reason != CloseReason::IdleExpired
         {

@@ -6,7 +6,7 @@ use client_core::{
     CloseReason, Config, Error, Exchange, Upload,
     decode::{BodyLength, Head},
 };
-use tokio::time::Instant;
+use tokio::{select, time::Instant};
 
 use super::{pending::PendingRequest, transport::Stream};
 
@@ -35,7 +35,7 @@ impl End {
 
     pub(crate) fn complete(self, request: Box<PendingRequest>) {
         match self.result {
-            Ok(()) => request.caller.finish(None),
+            Ok(()) => request.caller.finish(),
             Err(error) => request.caller.fail(error),
         }
     }
@@ -55,8 +55,12 @@ impl Connection {
         Duration::ZERO
     }
 
-    pub(crate) async fn idle(&mut self, _: Instant) -> CloseReason {
-        poll_fn(|cx| {
+    pub(crate) async fn idle(
+        &mut self,
+        _: Instant,
+        notified: impl Future<Output = ()>,
+    ) -> Option<CloseReason> {
+        let ended = poll_fn(|cx| {
             if self.number != 1 {
                 return Poll::Pending;
             }
@@ -66,8 +70,12 @@ impl Connection {
             }
             end.waker = Some(cx.waker().clone());
             Poll::Pending
-        })
-        .await
+        });
+        select! {
+            biased;
+            reason = ended => Some(reason),
+            () = notified => None,
+        }
     }
 
     pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {

@@ -164,3 +164,18 @@ fn a_body_that_is_whole_from_the_start_leaves_no_question() {
         assert_eq!(Body::whole(Bytes::new(), exchange).exchange().upload, upload);
     }
 }
+
+#[test]
+fn a_sender_can_await_room_and_the_readers_departure() {
+    use futures::FutureExt;
+    let (mut sender, mut body) = channel(2, None, Exchange::default());
+    assert_eq!(sender.room().now_or_never(), Some(Ok(())));
+    sender.push(Bytes::from("ab"));
+    assert_eq!(sender.room().now_or_never(), None);
+    assert_eq!(sender.gone().now_or_never(), None);
+    assert_eq!(next(&mut body, Waker::noop()), "ab");
+    assert_eq!(sender.room().now_or_never(), Some(Ok(())));
+    drop(body);
+    assert_eq!(sender.gone().now_or_never(), Some(()));
+    assert_eq!(sender.room().now_or_never(), Some(Err(Gone)));
+}
