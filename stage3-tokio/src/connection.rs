@@ -11,7 +11,7 @@
 //!   is made anew;
 //! - nothing here knows the pool, or a runtime beyond its timers: any stream will do.
 
-use std::{future::pending, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use client_core::{
     Allowance, Attempt, CloseReason, Config, Decoder, Error, Exchange, Outcome, Outgoing,
@@ -21,11 +21,7 @@ use client_core::{
     io_model, may_retry,
 };
 use futures::FutureExt;
-use tokio::{
-    select,
-    task::{consume_budget, yield_now},
-    time::Instant,
-};
+use tokio::{select, task::consume_budget, time::Instant};
 
 use crate::{
     framing::{Ended, Input, Output, Stalled},
@@ -166,9 +162,7 @@ impl Connection {
         self.output.begin();
         let mut decoder = Decoder::new(&request.outgoing.method, Limits::from(&*self.config));
         let response = self.converse(request, &mut decoder).await;
-        if self.output.is_sent() {
-            request.caller.request_sent();
-        }
+        request.caller.sent(self.output.is_sent());
         match response {
             Ok(ceased) => self.whole(request, ceased, &decoder),
             Err(Stop::Ended(error)) => self.ended(request, decoder, stale, error),
@@ -304,15 +298,15 @@ async fn receive(
     timer: &mut Timer,
     config: &Config,
 ) -> Result<(), Stop> {
-    let head = select! {
-        biased;
-        head = receive_head(input, decoder) => head?,
-        () = caller.gone() => return Err(Stop::Gone),
-        late = send_in_time(output, outgoing, timer, TimeoutPhase::Head, config) => return Err(late),
+    let head = loop {
+        select! {
+            biased;
+            head = receive_head(input, decoder) => break head?,
+            () = caller.gone() => return Err(Stop::Gone),
+            late = send_in_time(output, outgoing, timer, TimeoutPhase::Head, config) => late?,
+        }
     };
-    if output.is_sent() {
-        caller.request_sent();
-    }
+    caller.sent(output.is_sent());
     caller.head(head);
     loop {
         if decode_body(input, decoder, caller)? {
@@ -323,11 +317,10 @@ async fn receive(
         select! {
             biased;
             () = caller.gone() => return Err(Stop::Gone),
-            late = send_in_time(output, outgoing, timer, TimeoutPhase::BodyIdle, config) => {
-                return Err(late);
-            }
+            late = send_in_time(output, outgoing, timer, TimeoutPhase::BodyIdle, config) => late?,
             read = input.read() => read?,
         }
+        caller.sent(output.is_sent());
         // Else a stream that is always ready, and spends no budget, would starve the limits.
         consume_budget().await;
     }
@@ -342,33 +335,33 @@ async fn wait_for_room(
 ) -> Result<(), Gone> {
     select! {
         biased;
-        room = caller.room() => room,
-        never = async {
-            _ = output.send(outgoing, None).await;
-            pending().await
-        } => never,
+        room = caller.room() => return room,
+        _ = output.send(outgoing, None), if output.is_sending() => {}
     }
+    caller.sent(output.is_sent());
+    caller.room().await
 }
 
-/// Sends what is left of the request. Resolves when a limit has run out: that of sending, or that
-/// of `phase` after it. A server that refuses the rest may have said why, so the response is still
-/// waited for.
+/// Sends what is left of the request. Resolves when that ends; or, if it has ended before, when the
+/// limit of `phase` has run out. A server that refuses the rest may have said why, so the response
+/// is still waited for.
+///
+/// # Errors
+///
+/// The limit that has run out.
 async fn send_in_time(
     output: &mut Output,
     outgoing: &Outgoing,
     timer: &mut Timer,
     phase: TimeoutPhase,
     config: &Config,
-) -> Stop {
-    if let Err(Stalled) = output.send(outgoing, Some(config.write_idle_timeout)).await {
-        return Stop::Expired(TimeoutPhase::Write);
-    }
-    if output.refused().is_some() {
-        // A read that waits may not be woken by the end that a write has met. So it is polled again.
-        yield_now().await;
+) -> Result<(), Stop> {
+    if output.is_sending() {
+        let sent = output.send(outgoing, Some(config.write_idle_timeout)).await;
+        return sent.map_err(|Stalled| Stop::Expired(TimeoutPhase::Write));
     }
     timer.at(after(config.limit(phase))).await;
-    Stop::Expired(phase)
+    Err(Stop::Expired(phase))
 }
 
 /// Reads until the head of the response has come.

@@ -93,6 +93,11 @@ impl Output {
         Ok(())
     }
 
+    /// Whether the stream may still take some of the request.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sent.is_none()
+    }
+
     /// Whether the stream has taken all of the request.
     pub(crate) fn is_sent(&self) -> bool {
         matches!(self.sent, Some(Ok(())))

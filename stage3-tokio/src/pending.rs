@@ -107,8 +107,11 @@ impl Caller {
         }
     }
 
-    /// The request was sent whole.
-    pub(crate) fn request_sent(&mut self) {
+    /// Tells the caller once the request is sent whole. A body that is cut later says so too.
+    pub(crate) fn sent(&mut self, whole: bool) {
+        if !whole || self.exchange.upload == Upload::Whole {
+            return;
+        }
         self.exchange.upload = Upload::Whole;
         if let Received::Head(sender) = &mut self.received {
             sender.request_sent();
