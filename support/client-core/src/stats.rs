@@ -29,7 +29,7 @@ pub enum CloseReason {
     Cancelled,
     /// The caller dropped the body before its end, or before its request was sent whole.
     BodyDropped,
-    /// Its place was needed for another origin.
+    /// A waiter needed its slot, or an attempt its descriptor.
     Evicted,
     /// The client was closed.
     ClientClosed,
