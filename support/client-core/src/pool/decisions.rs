@@ -10,7 +10,7 @@ use crate::CloseReason;
 /// The order of need among blocked origins: fewest slots first, then the oldest waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// The slots that the origin has, or will have.
+    /// What [`PerOrigin::held`](super::origins::PerOrigin::held) says.
     pub(super) held: usize,
     /// The number of its oldest queued waiter.
     pub(super) oldest: u64,
@@ -69,17 +69,16 @@ impl<R> Pool<R> {
             return;
         };
         if let Some(attempt) = origin.overtaken.first().copied() {
-            match self.needier(id, origin.held() - 1) {
+            match self.needier(id, origin.held()) {
                 Some(rival) => self.pass_to(attempt, rival),
                 None => _ = self.step(attempt, Step::Adopt(first)),
             }
             return;
         }
         // At its own limit, nothing but a slot of its own helps.
-        let mine = origin.spare.first().map(|slot| (*slot, origin.held()));
-        let given_up = || origin.given_up.first().map(|slot| (*slot, origin.held() - 1));
-        if !room && let Some((slot, held)) = mine.or_else(given_up) {
-            let next = self.needier(id, held).unwrap_or(first);
+        let mine = origin.spare.first().or_else(|| origin.given_up.first()).copied();
+        if !room && let Some(slot) = mine {
+            let next = self.needier(id, origin.held()).unwrap_or(first);
             self.pass_to(slot, next);
         }
     }

@@ -143,6 +143,7 @@ impl Model {
     fn held(&self, origin: usize) -> usize {
         let holds = |slot: &&Slot| match slot.what {
             What::Closing { .. } => self.is_promised_to(slot, origin),
+            What::Orphan { .. } => false,
             _ => slot.origin == origin,
         };
         self.slots.iter().filter(holds).count()
@@ -288,7 +289,7 @@ impl Model {
                 continue;
             };
             if let Some(slot) = overtaken {
-                match self.needier(id, held - 1) {
+                match self.needier(id, held) {
                     Some(rival) => self.close_slot(slot, CloseReason::Evicted, Some(rival)),
                     None => self.become_of(slot, What::Connecting(first)),
                 }
@@ -296,8 +297,7 @@ impl Model {
             }
             let closing = self.first(|slot| slot.origin == id && spare(slot));
             if full && let Some(slot) = closing.or(given_up) {
-                let others = held - usize::from(closing.is_none());
-                let next = self.needier(id, others).unwrap_or(first);
+                let next = self.needier(id, held).unwrap_or(first);
                 self.close_slot(slot, CloseReason::Evicted, Some(next));
                 return true;
             }

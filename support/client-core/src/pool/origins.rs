@@ -53,9 +53,9 @@ impl PerOrigin {
         }
     }
 
-    /// Slots that it has, or will have.
+    /// Slots that it has or will have, without those of attempts that no waiter needs.
     pub(super) fn held(&self) -> usize {
-        self.slots - self.leaving
+        self.slots - self.leaving - self.given_up.len() - self.overtaken.len()
     }
 
     pub(super) fn orphans(&mut self, why: Orphan) -> &mut BTreeSet<SlotId> {

@@ -56,11 +56,12 @@ impl World {
         }
     }
 
-    /// Slots that an origin has, or will have.
+    /// Slots that an origin has or will have, without those of attempts that no waiter needs.
     fn held(&self, origin: usize) -> usize {
         self.states()
             .filter(|(_, own, state)| match state {
                 State::Closing { .. } => self.heir(*state) == Some(origin),
+                State::Orphaned(_) => false,
                 _ => *own == origin,
             })
             .count()
@@ -261,21 +262,24 @@ impl World {
     /// First come, first served within an origin, and fair shares between origins.
     pub(super) fn check_step(&self, before: &World) -> Result<(), Wrong> {
         let share = self.share().min(before.share());
-        for (waiter, connection) in self.grants(before) {
+        for (waiter, grant) in self.grants(before) {
             let own = self.pool.waiters[waiter.index].origin;
             let older = |other: &WaiterId| *other < waiter;
-            let passed = connection && self.expecting(own).iter().any(older);
+            let passed = grant != Grant::Slot && self.expecting(own).iter().any(older);
             ensure(!passed && !self.queued(own).iter().any(older), "a younger one goes first")?;
+            if grant == Grant::OtherSlot {
+                continue;
+            }
             for (id, origin) in self.pool.origins.iter().filter(|(id, _)| *id != own) {
                 let waited =
                     |other: &&WaiterId| before.state_of(**other) == Some(Waiting::Queued);
                 let queued = self.queued(id);
-                let first = queued.iter().find(waited).filter(|other| older(other));
-                // It could have had the slot, and would not be richer for it than the other is.
-                let owed = origin.rank.is_some()
-                    && self.held(id) < share
-                    && self.held(id) < self.held(own);
-                ensure(first.is_none() || !owed, "an origin is overtaken that is owed a slot")?;
+                // As if the slot were free, and its origin held one less.
+                let needs_it_more = queued.iter().find(waited).is_some_and(|first| {
+                    (self.held(id), *first) < (self.held(own) - 1, waiter)
+                });
+                let owed = origin.rank.is_some() && self.held(id) < share && needs_it_more;
+                ensure(!owed, "an origin is overtaken that is owed a slot")?;
             }
         }
         Ok(())
@@ -285,23 +289,34 @@ impl World {
         self.pool.waiter(waiter).map(|found| found.state)
     }
 
-    /// Which waiters the last event gave a slot, and whether with a connection in it. A retry only
-    /// keeps what it has.
-    fn grants(&self, before: &World) -> Vec<(WaiterId, bool)> {
+    /// Which waiters the last event gave something. A retry only keeps what it has.
+    fn grants(&self, before: &World) -> Vec<(WaiterId, Grant)> {
         let grant = |waiter: WaiterId| {
             let earlier = before.state_of(waiter);
+            let expected = matches!(earlier, Some(Waiting::Expecting(_)));
             match self.state_of(waiter)? {
                 _ if self.pool.waiters[waiter.index].fresh => None,
                 after if earlier == Some(after) => None,
-                // Neither the slot that it was promised nor the connection that was made for it is
-                // a further grant.
-                Waiting::Expecting(_) if matches!(earlier, Some(Waiting::Expecting(_))) => None,
+                // The connection that was made for it is no further grant.
                 Waiting::Reserved(slot) if earlier == Some(Waiting::Expecting(slot)) => None,
-                Waiting::Expecting(_) => Some((waiter, false)),
-                Waiting::Reserved(_) => Some((waiter, true)),
+                Waiting::Reserved(_) if expected => Some((waiter, Grant::OtherSlot)),
+                Waiting::Reserved(_) => Some((waiter, Grant::Connection)),
+                // Nor is the slot that it was promised.
+                Waiting::Expecting(_) => (!expected).then_some((waiter, Grant::Slot)),
                 Waiting::Queued | Waiting::Served => None,
             }
         };
         self.waiters.keys().copied().filter_map(grant).collect()
     }
+}
+
+/// What a waiter is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grant {
+    /// A slot, in which a connection is to be made.
+    Slot,
+    /// A slot with a connection in it.
+    Connection,
+    /// A connection in the place of the slot that it had.
+    OtherSlot,
 }

@@ -170,6 +170,7 @@ fn all_orders_of_events_in_larger_pools() {
     let states = explore(&[
         ("2 origins, 3 requests, total 2, one each", bounds(2, 3, 2, 1)),
         ("3 origins, 3 requests, total 2", bounds(3, 3, 2, 2)),
+        ("3 origins, 4 requests, total 2, one each", bounds(3, 4, 2, 1)),
         ("2 origins, 4 requests, total 2", bounds(2, 4, 2, 2)),
         ("2 origins, 3 requests, total 3", bounds(2, 3, 3, 2)),
     ]);
