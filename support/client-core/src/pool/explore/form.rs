@@ -30,11 +30,11 @@ impl World {
         for (id, around) in &self.slots {
             let slot = &pool.slots[id.index];
             let (code, one, two) = match slot.state {
-                State::Connecting(waiter) => (0, self.rank(waiter), slot.begun_again.into()),
+                State::Connecting(waiter) => (0, self.rank(waiter), around.second.into()),
                 State::Paused(waiter) => (1, self.rank(waiter), 0),
                 State::Orphaned(Orphan::GivenUp) => (2, 0, 0),
                 // Its next waiter takes over its second attempt, too.
-                State::Orphaned(Orphan::Overtaken) => (3, slot.begun_again.into(), 0),
+                State::Orphaned(Orphan::Overtaken) => (3, around.second.into(), 0),
                 State::Reserved(waiter, since) => {
                     (4, self.rank(waiter), since.map_or(NONE, |since| self.moment(since)))
                 }

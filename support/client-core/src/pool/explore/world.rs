@@ -63,6 +63,8 @@ pub(super) enum Phase {
 pub(super) struct Around {
     pub(super) origin: u8,
     pub(super) phase: Phase,
+    /// The attempt was begun a second time.
+    pub(super) second: bool,
     /// The connection has carried an exchange.
     pub(super) used: bool,
     /// The stage was told to serve, and has not asked for the request yet.
@@ -176,7 +178,7 @@ impl World {
             }
             Event::ConnectFailed(slot) => self.fail(slot)?,
             Event::OutOfDescriptors(slot) => {
-                let second = pool.slots[slot.index].begun_again;
+                let second = slots[&slot].second;
                 if !pool.out_of_descriptors(slot) {
                     return self.fail(slot);
                 }
@@ -252,11 +254,15 @@ impl World {
         match action {
             Action::Connect { slot, origin, .. } => {
                 let origin = names.iter().position(|name| *name == origin).unwrap() as u8;
-                let phase = Phase::Attempt;
-                let around = Around { origin, phase, used: false, serve: false, close: false };
-                let before = self.slots.insert(slot, around);
-                let begins = before.is_none_or(|before| before.phase == Phase::Paused);
-                ensure(begins, "an attempt was begun twice")?;
+                let second = self.slots.get(&slot).map(|before| before.phase);
+                ensure(
+                    second.is_none_or(|p| p == Phase::Paused),
+                    "an attempt was begun twice",
+                )?;
+                let second = second.is_some();
+                let (phase, used, serve, close) = (Phase::Attempt, false, false, false);
+                let around = Around { origin, phase, second, used, serve, close };
+                self.slots.insert(slot, around);
             }
             Action::Serve { slot } => {
                 ensure(self.at(slot).phase == Phase::Resting, "what is to serve is not free")?;
