@@ -23,7 +23,7 @@ use tokio::{
 use self::script::{Fate, Pipe, Subject};
 use crate::{
     connection::{Connection, End},
-    pending::{PendingRequest, Reply},
+    pending::{Answer, PendingRequest},
     timer::after,
     transport::Stream,
 };
@@ -43,7 +43,7 @@ struct Driver {
     /// For its clock, which stands still.
     runtime: Runtime,
     state: State,
-    answer: Option<oneshot::Receiver<Reply>>,
+    answer: Option<oneshot::Receiver<Answer>>,
     config: Config,
     waker: Waker,
 }

@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use crate::{
     parts::Parts,
-    pending::{PendingRequest, Reply},
+    pending::{Answer, PendingRequest},
     pool::Pool,
     sync::oneshot,
     timer::after,
@@ -165,7 +165,7 @@ pub struct ResponseFuture {
 enum State {
     New(Request<Full<Bytes>>),
     Accepted {
-        reply: oneshot::Receiver<Reply>,
+        reply: oneshot::Receiver<Answer>,
         /// Its number in the pool, by which to leave it.
         waiter: WaiterId,
     },
@@ -196,7 +196,7 @@ impl Future for ResponseFuture {
 /// Checks a request, starts its clock and hands it to the pool.
 fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
     let outgoing = Outgoing::new(request)?;
-    pool.connecting.security.check(&outgoing.origin)?;
+    pool.dialer.security.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
     let deadline = pool.config.total_timeout.map(after);
     let request = PendingRequest::new(outgoing, sender, deadline, pool.config.body_window);

@@ -26,15 +26,15 @@ use crate::{
 };
 
 /// What connections are made with, besides the settings.
-pub(crate) struct Connecting {
+pub(crate) struct Dialer {
     resolver: Resolver,
     dial: Option<Arc<dyn Dial>>,
     pub(crate) security: Security,
 }
 
-impl Connecting {
+impl Dialer {
     pub(crate) fn new(config: &Config, parts: Parts, runtime: Handle) -> Self {
-        Connecting {
+        Dialer {
             resolver: resolver::new(config, runtime),
             dial: parts.dial,
             security: Security::new(config.tls.clone(), parts.secure),
@@ -50,16 +50,16 @@ impl Connecting {
 pub(crate) async fn connect(
     origin: &Origin,
     config: &Config,
-    connecting: &Connecting,
+    dialer: &Dialer,
 ) -> Result<Stream, Error> {
     let connected = async {
-        let stream = match &connecting.dial {
+        let stream = match &dialer.dial {
             Some(dial) => dialled(origin, &**dial).await?,
-            None => Stream::Tcp(tcp(origin, config, &connecting.resolver).await?),
+            None => Stream::Tcp(tcp(origin, config, &dialer.resolver).await?),
         };
         match origin.scheme() {
             Scheme::Http => Ok(stream),
-            Scheme::Https => connecting.security.secure(origin, stream).await,
+            Scheme::Https => dialer.security.secure(origin, stream).await,
         }
     };
     timeout(config.connect_timeout, connected)

@@ -7,7 +7,7 @@
 //!   for the head of the response, then for its body. None runs while the caller leaves its window
 //!   full;
 //! - a future that lost its `select!` is dropped. So what must outlive it, such as the bytes that
-//!   were written, is in [`Input`], [`Output`] or [`Timer`], and the future that goes on from there
+//!   were written, is in [`Inbound`], [`Outbound`] or [`Timer`], and the future that goes on from there
 //!   is made anew;
 //! - nothing here knows the pool, or a runtime beyond its timers: any stream will do.
 
@@ -24,7 +24,7 @@ use futures::FutureExt;
 use tokio::{select, task::consume_budget, time::Instant};
 
 use crate::{
-    framing::{Ended, Input, Output, Stalled},
+    framing::{Inbound, Outbound, Stalled, StreamEnd},
     pending::{Caller, PendingRequest},
     timer::{Timer, after},
     transport::Stream,
@@ -32,8 +32,8 @@ use crate::{
 
 /// One HTTP/1.1 connection over any stream.
 pub(crate) struct Connection {
-    input: Input,
-    output: Output,
+    input: Inbound,
+    output: Outbound,
     /// Its number in the client.
     number: u64,
     config: Arc<Config>,
@@ -97,8 +97,8 @@ impl Connection {
     pub(crate) fn new(stream: Stream, number: u64, config: Arc<Config>) -> Self {
         let (input, output) = stream.split();
         Connection {
-            input: Input::new(input, number),
-            output: Output::new(output, number),
+            input: Inbound::new(input, number),
+            output: Outbound::new(output, number),
             number,
             used: false,
             may_be_stale: false,
@@ -290,8 +290,8 @@ impl Connection {
 
 /// Receives a response while the request is sent.
 async fn receive(
-    input: &mut Input,
-    output: &mut Output,
+    input: &mut Inbound,
+    output: &mut Outbound,
     decoder: &mut Decoder,
     caller: &mut Caller,
     outgoing: &Outgoing,
@@ -329,7 +329,7 @@ async fn receive(
 /// Waits until the caller has room for more of the body, while the request is sent. No limit runs:
 /// the server may wait for the caller to read.
 async fn wait_for_room(
-    output: &mut Output,
+    output: &mut Outbound,
     outgoing: &Outgoing,
     caller: &mut Caller,
 ) -> Result<(), Gone> {
@@ -350,7 +350,7 @@ async fn wait_for_room(
 ///
 /// The limit that has run out.
 async fn send_in_time(
-    output: &mut Output,
+    output: &mut Outbound,
     outgoing: &Outgoing,
     timer: &mut Timer,
     phase: TimeoutPhase,
@@ -365,7 +365,7 @@ async fn send_in_time(
 }
 
 /// Reads until the head of the response has come.
-async fn receive_head(input: &mut Input, decoder: &mut Decoder) -> Result<Head, Stop> {
+async fn receive_head(input: &mut Inbound, decoder: &mut Decoder) -> Result<Head, Stop> {
     loop {
         input.read().await?;
         if let Some(Event::Head(head)) = decoder.decode(&mut input.buffer)? {
@@ -376,7 +376,7 @@ async fn receive_head(input: &mut Input, decoder: &mut Decoder) -> Result<Head, 
 
 /// Hands on what has come of the body. Whether that was the end of it.
 fn decode_body(
-    input: &mut Input,
+    input: &mut Inbound,
     decoder: &mut Decoder,
     caller: &mut Caller,
 ) -> Result<bool, Error> {
@@ -394,13 +394,13 @@ fn decode_body(
 }
 
 /// What a whole response means for its request.
-fn upload(output: &Output, decoder: &Decoder) -> Upload {
+fn upload(output: &Outbound, decoder: &Decoder) -> Upload {
     let refused = output.refused().is_some();
     Upload::at_response_end(output.is_sent(), refused, decoder.keep_alive())
 }
 
-impl From<Ended> for Stop {
-    fn from(Ended(error): Ended) -> Self {
+impl From<StreamEnd> for Stop {
+    fn from(StreamEnd(error): StreamEnd) -> Self {
         Stop::Ended(error)
     }
 }

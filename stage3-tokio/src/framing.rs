@@ -31,7 +31,7 @@ const SMALL: usize = 1024;
 const LARGE: usize = 16 * 1024;
 
 /// The half of a stream that takes requests, and how much it has taken of the current one.
-pub(crate) struct Output {
+pub(crate) struct Outbound {
     stream: Writer,
     /// The number of the connection, for recordings.
     number: u64,
@@ -47,10 +47,10 @@ pub(crate) struct Output {
 /// The stream took nothing for too long.
 pub(crate) struct Stalled;
 
-impl Output {
+impl Outbound {
     pub(crate) fn new(stream: Writer, number: u64) -> Self {
         let (written, sent, until, timer) = (0, None, None, Timer::default());
-        Output { stream, number, written, sent, until, timer }
+        Outbound { stream, number, written, sent, until, timer }
     }
 
     /// The next request begins.
@@ -58,7 +58,7 @@ impl Output {
         (self.written, self.sent, self.until) = (0, None, None);
     }
 
-    /// Sends what is left of a request. Resolves when [`Output::sent`] says how that ended.
+    /// Sends what is left of a request. Resolves when [`Outbound::sent`] says how that ended.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Output {
         limit: Option<Duration>,
     ) -> Result<(), Stalled> {
         while self.sent.is_none() {
-            let Output { stream, written, until, timer, .. } = self;
+            let Outbound { stream, written, until, timer, .. } = self;
             let taken = select! {
                 biased;
                 taken = write(stream, request.rest(*written)) => taken,
@@ -136,7 +136,7 @@ async fn stall(timer: &mut Timer, until: &mut Option<Instant>, limit: Option<Dur
 }
 
 /// The half of a stream that brings responses, and the bytes that are not decoded yet.
-pub(crate) struct Input {
+pub(crate) struct Inbound {
     stream: Reader,
     /// The number of the connection, for recordings.
     number: u64,
@@ -148,31 +148,31 @@ pub(crate) struct Input {
 }
 
 /// The stream has ended, in order or by an error.
-pub(crate) struct Ended(pub(crate) Option<io::Error>);
+pub(crate) struct StreamEnd(pub(crate) Option<io::Error>);
 
-impl Input {
+impl Inbound {
     pub(crate) fn new(stream: Reader, number: u64) -> Self {
-        Input { stream, number, buffer: BytesMut::new(), room: SMALL, answered: false }
+        Inbound { stream, number, buffer: BytesMut::new(), room: SMALL, answered: false }
     }
 
     /// Reads once.
     ///
     /// # Errors
     ///
-    /// [`Ended`], also if the stream ended in order.
+    /// [`StreamEnd`], also if the stream ended in order.
     ///
     /// # Cancel safety
     ///
     /// No byte is lost: what was read is in the buffer.
-    pub(crate) async fn read(&mut self) -> Result<(), Ended> {
+    pub(crate) async fn read(&mut self) -> Result<(), StreamEnd> {
         if self.buffer.capacity() - self.buffer.len() < SMALL {
             self.buffer.reserve(self.room);
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let bytes = match self.stream.read_buf(&mut self.buffer).await {
-            Ok(0) => return Err(Ended(None)),
+            Ok(0) => return Err(StreamEnd(None)),
             Ok(bytes) => bytes,
-            Err(error) => return Err(Ended(Some(error))),
+            Err(error) => return Err(StreamEnd(Some(error))),
         };
         io_model!(read, connection = self.number, bytes);
         self.answered = true;
@@ -199,7 +199,7 @@ impl Input {
     /// connection is closed afterwards.
     pub(crate) async fn ended(&mut self) -> CloseReason {
         loop {
-            if let Err(Ended(error)) = self.read().await {
+            if let Err(StreamEnd(error)) = self.read().await {
                 return error.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
             }
             self.buffer.truncate(1);

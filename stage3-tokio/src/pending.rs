@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::{runtime::AbortOnDropHandle, sync::oneshot};
 
 /// What a caller waits for.
-pub(crate) type Reply = Result<Response<Body>, Error>;
+pub(crate) type Answer = Result<Response<Body>, Error>;
 
 /// An accepted request. It is boxed: it moves a dozen times on its way, and copying it each time
 /// costs more than the allocation.
@@ -49,10 +49,10 @@ pub(crate) struct Caller {
 
 /// How much of the response the caller has received.
 enum Received {
-    Nothing(oneshot::Sender<Reply>),
+    Nothing(oneshot::Sender<Answer>),
     /// Nothing yet: the rest of the body may be in the bytes that brought the head.
     Held {
-        reply: oneshot::Sender<Reply>,
+        reply: oneshot::Sender<Answer>,
         head: Head,
         first: Bytes,
     },
@@ -65,7 +65,7 @@ enum Received {
 impl PendingRequest {
     pub(crate) fn new(
         outgoing: Outgoing,
-        reply: oneshot::Sender<Reply>,
+        reply: oneshot::Sender<Answer>,
         deadline: Option<Instant>,
         window: usize,
     ) -> Box<Self> {

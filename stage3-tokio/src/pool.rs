@@ -21,7 +21,7 @@ use client_core::{
 use tokio::time::Instant;
 
 use crate::{
-    connect::Connecting,
+    connect::Dialer,
     parts::Parts,
     pending::PendingRequest,
     runtime::{self, AbortOnDropHandle, Handle},
@@ -34,7 +34,7 @@ type Policy = pool::Pool<Box<PendingRequest>>;
 /// The pool of one client.
 pub(crate) struct Pool {
     pub(crate) config: Arc<Config>,
-    pub(crate) connecting: Connecting,
+    pub(crate) dialer: Dialer,
     runtime: Handle,
     /// Counts the connection tasks.
     tasks: TaskTracker,
@@ -70,8 +70,8 @@ impl Pool {
         let runtime = runtime::choose(config.runtime, &tasks)?;
         let policy = Policy::new(Limits::from(&config));
         let state = Mutex::new(State { policy, notifiers: Vec::new() });
-        let connecting = Connecting::new(&config, parts, runtime.clone());
-        Ok(Arc::new(Pool { config: Arc::new(config), connecting, runtime, tasks, state }))
+        let dialer = Dialer::new(&config, parts, runtime.clone());
+        Ok(Arc::new(Pool { config: Arc::new(config), dialer, runtime, tasks, state }))
     }
 
     /// Asks for a connection.
@@ -231,8 +231,8 @@ impl Slot {
         &self.pool.config
     }
 
-    pub(crate) fn connecting(&self) -> &Connecting {
-        &self.pool.connecting
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.pool.dialer
     }
 
     pub(crate) fn origin(&self) -> &Origin {

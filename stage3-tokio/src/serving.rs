@@ -20,7 +20,7 @@ use crate::{
 pub(crate) async fn run(mut slot: Slot) {
     let connected = select! {
         biased;
-        result = connect(slot.origin(), slot.config(), slot.connecting()) => result,
+        result = connect(slot.origin(), slot.config(), slot.dialer()) => result,
         () = slot.abandoned() => Err(Error::ShutDown), // no waiter gets it
     };
     match connected {

@@ -11,24 +11,24 @@ use super::{
     transport::Stream,
 };
 
-pub(crate) struct Connecting {
+pub(crate) struct Dialer {
     dial: Option<Arc<World>>,
     pub(crate) security: Security,
 }
 
-impl Connecting {
+impl Dialer {
     pub(crate) fn new(config: &Config, parts: Parts, _: Handle) -> Self {
         let security = Security::new(config.tls.clone(), parts.secure);
-        Connecting { dial: parts.dial, security }
+        Dialer { dial: parts.dial, security }
     }
 }
 
 pub(crate) async fn connect(
     origin: &Origin,
     _: &Config,
-    connecting: &Connecting,
+    dialer: &Dialer,
 ) -> Result<Stream, Error> {
-    let world = connecting.dial.clone().expect("a world");
+    let world = dialer.dial.clone().expect("a world");
     let outcome = world.outcomes.lock().unwrap().pop_front();
     match outcome.unwrap_or(Outcome::Connects) {
         Outcome::Connects => Ok(Stream(world)),

@@ -152,6 +152,20 @@ fn an_attempt_meets_a_caller_that_gives_up() {
 }
 
 #[test]
+fn a_stale_request_meets_a_caller_that_gives_up() {
+    explore(|| {
+        let world = World::new(&[Outcome::Connects, Outcome::Hangs]);
+        let client = client_of_one(&world);
+        begin(&client).answer();
+        let peer = thread::spawn(move || world.end_first());
+        drop(begin(&client));
+        peer.join().unwrap();
+        // No attempt is left that would hang for a caller who has gone.
+        end(&client);
+    });
+}
+
+#[test]
 fn a_request_meets_the_end_of_its_client() {
     for (idle, runtime) in [(false, RuntimeChoice::Own), (true, RuntimeChoice::Current)] {
         explore(move || {
