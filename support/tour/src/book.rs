@@ -23,7 +23,7 @@ pub(crate) fn build() -> Result<(), Failure> {
         let wait = || screen::tell("waiting for another process that builds it");
         let _claim = Claim::to_build(&root, wait)?;
         weave::build(&root, screen::tell)
-            .map_err(|problems| Failure::from(format!("it was not built:\n{problems}")))
+            .map_err(|problems| Failure::from(format!("the book was not built:\n{problems}")))
     })?;
     say(format_args!(
         "{}: {} pages, {} links within it followed, built in {:.1} s from the sources as they stand",

@@ -31,7 +31,9 @@ impl Parts {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it panicked, see above".to_owned(),
         };
-        screen::report(Bad(format!("{name}: {why}")));
+        // Some messages name the part themselves.
+        let told = if why.starts_with(name) { why } else { format!("{name}: {why}") };
+        screen::report(Bad(told));
         self.0.push(name.to_owned());
         Ok(())
     }
