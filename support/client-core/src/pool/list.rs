@@ -10,9 +10,7 @@ pub(super) trait Linked {
     /// What the lists are sorted by. Constant while the entry is in one.
     fn key(&self) -> u64;
 
-    fn links(&self) -> &[Links];
-
-    fn links_mut(&mut self) -> &mut [Links];
+    fn links(&mut self) -> &mut [Links];
 }
 
 /// The neighbours of an entry in one list.
@@ -46,23 +44,21 @@ impl<const N: usize> List<N> {
     /// Puts an entry where its key belongs. Looks from both ends at once, so it takes constant time
     /// at either of them.
     pub(super) fn insert<E: Linked>(&mut self, entries: &mut Slab<E>, index: usize) {
-        let links = self.gap(entries, entries[index].key());
-        entries[index].links_mut()[N] = links;
-        *self.forward(entries, links.before) = Some(index);
-        *self.backward(entries, links.after) = Some(index);
+        let Links { before, after } = self.gap(entries, entries[index].key());
+        self.join(entries, before, Some(index));
+        self.join(entries, Some(index), after);
         self.length += 1;
     }
 
     /// Takes an entry out, which has to be in the list.
     pub(super) fn remove<E: Linked>(&mut self, entries: &mut Slab<E>, index: usize) {
-        let links = std::mem::take(&mut entries[index].links_mut()[N]);
-        *self.forward(entries, links.before) = links.after;
-        *self.backward(entries, links.after) = links.before;
+        let Links { before, after } = entries[index].links()[N];
+        self.join(entries, before, after);
         self.length -= 1;
     }
 
     /// The neighbours of an entry with this key.
-    fn gap<E: Linked>(&self, entries: &Slab<E>, key: u64) -> Links {
+    fn gap<E: Linked>(&self, entries: &mut Slab<E>, key: u64) -> Links {
         let (mut before, mut after) = (self.last, self.first);
         while let (Some(left), Some(right)) = (before, after) {
             if entries[left].key() < key {
@@ -77,26 +73,20 @@ impl<const N: usize> List<N> {
         Links::default()
     }
 
-    /// What leads from an entry to the next one, or from the list to its first entry.
-    fn forward<'a, E: Linked>(
-        &'a mut self,
-        entries: &'a mut Slab<E>,
-        from: Option<usize>,
-    ) -> &'a mut Option<usize> {
-        match from {
-            Some(index) => &mut entries[index].links_mut()[N].after,
-            None => &mut self.first,
+    /// Makes two entries neighbours. None is the end of the list.
+    fn join<E: Linked>(
+        &mut self,
+        entries: &mut Slab<E>,
+        before: Option<usize>,
+        after: Option<usize>,
+    ) {
+        match before {
+            Some(index) => entries[index].links()[N].after = after,
+            None => self.first = after,
         }
-    }
-
-    fn backward<'a, E: Linked>(
-        &'a mut self,
-        entries: &'a mut Slab<E>,
-        from: Option<usize>,
-    ) -> &'a mut Option<usize> {
-        match from {
-            Some(index) => &mut entries[index].links_mut()[N].before,
-            None => &mut self.last,
+        match after {
+            Some(index) => entries[index].links()[N].before = before,
+            None => self.last = before,
         }
     }
 }
@@ -117,11 +107,7 @@ mod tests {
             self.key
         }
 
-        fn links(&self) -> &[Links] {
-            &self.links
-        }
-
-        fn links_mut(&mut self) -> &mut [Links] {
+        fn links(&mut self) -> &mut [Links] {
             &mut self.links
         }
     }

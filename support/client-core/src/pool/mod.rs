@@ -68,7 +68,7 @@ use self::{
     list::List,
     origins::Origins,
     slots::Slot,
-    states::{Orphan, State, Step},
+    states::{Orphan, State, Step, Word},
     waiters::{Waiter, Waiting},
 };
 pub use self::{slots::SlotId, waiters::WaiterId};
@@ -174,14 +174,10 @@ pub struct Pool<R> {
 type Moment = u64;
 
 /// An action that is decided and not yet polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Order {
     Wait(WaiterId),
-    Connect(SlotId, WaiterId),
-    Abandon(SlotId),
-    Serve(SlotId),
-    Idle(SlotId),
-    Close(SlotId),
+    Slot(SlotId, Word),
 }
 
 // ===== events: callers =====
@@ -422,27 +418,32 @@ impl<R> Pool<R> {
 
     /// The action of an order, unless a later event has made it pointless.
     fn action(&self, order: Order) -> Option<Action> {
-        let (Order::Connect(slot, _)
-        | Order::Abandon(slot)
-        | Order::Serve(slot)
-        | Order::Idle(slot)
-        | Order::Close(slot)) = order
-        else {
-            let Order::Wait(waiter) = order else { return None };
-            let waits =
-                matches!(self.waiter(waiter)?.state, Waiting::Queued | Waiting::Expecting(_));
-            return waits.then_some(Action::Wait { waiter });
+        let (slot, word) = match order {
+            Order::Wait(waiter) => {
+                let state = self.waiter(waiter)?.state;
+                let waits = matches!(state, Waiting::Queued | Waiting::Expecting(_));
+                return waits.then_some(Action::Wait { waiter });
+            }
+            Order::Slot(slot, word) => (slot, word),
         };
-        let found = self.slot(slot).filter(|found| found.state.agrees(order))?;
-        Some(match (order, found.state) {
-            (Order::Connect(_, waiter), _) => {
+        let found = self.slot(slot)?;
+        Some(match (word, found.state) {
+            // The attempt has to be begun even if it is to be abandoned.
+            (
+                Word::Connect(waiter),
+                State::Connecting(_)
+                | State::Orphaned(_)
+                | State::Closing { attempt: true, .. },
+            ) => {
                 let origin = self.origins[found.origin].name.clone();
                 Action::Connect { slot, origin, waiter }
             }
-            (Order::Abandon(_), _) => Action::Abandon { slot },
-            (Order::Serve(_), _) => Action::Serve { slot },
-            (Order::Idle(_), _) => Action::Idle { slot },
-            (Order::Close(_), State::Closing { reason, .. }) => Action::Close { slot, reason },
+            (Word::Abandon, State::Closing { attempt: true, .. }) => Action::Abandon { slot },
+            (Word::Serve, State::Reserved(..)) => Action::Serve { slot },
+            (Word::Idle, State::Idle(_)) => Action::Idle { slot },
+            (Word::Close, State::Closing { attempt: false, reason, .. }) => {
+                Action::Close { slot, reason }
+            }
             _ => return None,
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Pool, WaiterId, Waiting,
+    Order, Pool, WaiterId, Waiting,
     list::{Linked, Links},
     states::{State, Step},
 };
@@ -46,11 +46,7 @@ impl Linked for Slot {
         }
     }
 
-    fn links(&self) -> &[Links] {
-        &self.links
-    }
-
-    fn links_mut(&mut self) -> &mut [Links] {
+    fn links(&mut self) -> &mut [Links] {
         &mut self.links
     }
 }
@@ -103,8 +99,8 @@ impl<R> Pool<R> {
             self.origins[origin].slots -= 1;
             self.touch(origin);
         }
-        if let Some(order) = before.order(after, slot) {
-            self.orders.push_back(order);
+        if let Some(word) = before.word(after) {
+            self.orders.push_back(Order::Slot(slot, word));
         }
         Some(before)
     }

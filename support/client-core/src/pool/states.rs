@@ -1,6 +1,6 @@
 //! What occupies a slot, and what may happen to it next: one table, which the pool runs on.
 
-use super::{Moment, Order, SlotId, WaiterId};
+use super::{Moment, WaiterId};
 use crate::CloseReason;
 
 /// What occupies a slot.
@@ -60,6 +60,16 @@ pub(super) enum Step {
     Promise(WaiterId),
 }
 
+/// What a stage is told of a slot ([`Action`](super::Action)).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word {
+    Connect(WaiterId),
+    Abandon,
+    Serve,
+    Idle,
+    Close,
+}
+
 impl State {
     /// What a slot is after a step. None: the step cannot happen in this state.
     #[inline(always)]
@@ -107,37 +117,16 @@ impl State {
 
     /// What the stage has to hear when a slot goes from one state to the next.
     #[inline(always)]
-    pub(super) fn order(self, after: State, slot: SlotId) -> Option<Order> {
+    pub(super) fn word(self, after: State) -> Option<Word> {
         use State::*;
         Some(match (self, after) {
-            (Gone | Paused(_), Connecting(waiter)) => Order::Connect(slot, waiter),
-            (Orphaned(_), Closing { .. }) => Order::Abandon(slot),
+            (Gone | Paused(_), Connecting(waiter)) => Word::Connect(waiter),
+            (Orphaned(_), Closing { .. }) => Word::Abandon,
             (Free(_) | Idle(_), Closing { .. })
-            | (Closing { attempt: true, .. }, Closing { attempt: false, .. }) => {
-                Order::Close(slot)
-            }
-            (_, Reserved(..)) => Order::Serve(slot),
-            (Free(None), Idle(_)) => Order::Idle(slot),
+            | (Closing { attempt: true, .. }, Closing { attempt: false, .. }) => Word::Close,
+            (_, Reserved(..)) => Word::Serve,
+            (Free(None), Idle(_)) => Word::Idle,
             _ => return None,
         })
-    }
-
-    /// Whether an order still fits the state. Events between a decision and its
-    /// [`Pool::poll_action`](super::Pool::poll_action) may have changed it.
-    pub(super) fn agrees(self, order: Order) -> bool {
-        match order {
-            Order::Wait(_) => true,
-            // The attempt has to be begun even if it is to be abandoned.
-            Order::Connect(..) => matches!(
-                self,
-                State::Connecting(_)
-                    | State::Orphaned(_)
-                    | State::Closing { attempt: true, .. }
-            ),
-            Order::Abandon(_) => matches!(self, State::Closing { attempt: true, .. }),
-            Order::Serve(_) => matches!(self, State::Reserved(..)),
-            Order::Idle(_) => matches!(self, State::Idle(_)),
-            Order::Close(_) => matches!(self, State::Closing { attempt: false, .. }),
-        }
     }
 }

@@ -37,11 +37,7 @@ impl<R> Linked for Waiter<R> {
         self.number
     }
 
-    fn links(&self) -> &[Links] {
-        &self.links
-    }
-
-    fn links_mut(&mut self) -> &mut [Links] {
+    fn links(&mut self) -> &mut [Links] {
         &mut self.links
     }
 }
