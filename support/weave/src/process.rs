@@ -32,8 +32,9 @@ pub fn end_all() {
     }
 }
 
+/// Ends a child that leads a process group, with all of the group.
 #[cfg(unix)]
-fn end_group(id: u32) {
+pub(crate) fn end_group(id: u32) {
     use rustix::process::{Pid, Signal, kill_process_group};
 
     if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
@@ -42,8 +43,9 @@ fn end_group(id: u32) {
     }
 }
 
+/// There are no process groups here.
 #[cfg(not(unix))]
-fn end_group(_: u32) {}
+pub(crate) fn end_group(_: u32) {}
 
 /// A child that [`end_all`] knows of.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Command;
 use super::recording::Recording;
+use crate::process;
 
 /// Runs a command to its end, or to the end of its time.
 ///
@@ -111,10 +112,9 @@ fn start(root: &Path, line: &str) -> io::Result<Child> {
 /// Ends a command with everything that it started.
 fn end(child: &mut Child) {
     if cfg!(unix) {
-        let group = format!("-{}", child.id());
-        // A group that has ended by itself is as good.
-        let _ = Process::new("kill").args(["-TERM", "--", &group]).status();
+        process::end_group(child.id());
     } else {
+        // One that has ended by itself is as good.
         let _ = child.kill();
     }
 }
