@@ -25,7 +25,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use client_core::{
-    Allowance, Attempt, Body, CloseReason, Config, Decoder, Error, Exchange, Outcome, Progress,
+    Allowance, Body, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Progress,
     TimeoutPhase, Upload,
     body::{self, Sender},
     decode::{BodyLength, Event, Head},
@@ -579,9 +579,9 @@ impl Running {
         self.timed.limit().filter(|_| passed(self.limit_by, now))
     }
 
-    fn attempt(&self) -> Attempt {
-        Attempt {
-            reused: self.exchange.reused,
+    fn attempt(&self) -> Failure {
+        Failure {
+            may_be_stale: self.exchange.reused,
             written: self.progress.written > 0,
             answered: self.progress.received > 0,
             retried: self.exchange.attempts > 1,

@@ -32,7 +32,7 @@ use std::{
 
 use bytes::Bytes;
 use client_core::{
-    Allowance, Attempt, Body, CloseReason, Config, Error, Exchange as About, Outcome, Outgoing,
+    Allowance, Body, CloseReason, Config, Error, Exchange as About, Failure, Outcome, Outgoing,
     Progress, TimeoutPhase, Upload,
     body::{self, Gone, Sender},
     decode::{BodyLength, Event, Head, Limits},
@@ -618,8 +618,8 @@ impl Exchange {
 
     /// What is to be done after one that is not.
     fn fail(self, error: Error, reason: CloseReason, framing: &Framing) -> Next {
-        let attempt = Attempt {
-            reused: self.about.reused,
+        let attempt = Failure {
+            may_be_stale: self.about.reused,
             written: framing.written() > 0,
             answered: framing.received() > 0,
             retried: self.about.attempts > 1,

@@ -14,7 +14,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use client_core::{
-    Allowance, Attempt, CloseReason, Config, Decoder, Error, Exchange, Outcome, Outgoing,
+    Allowance, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Outgoing,
     TimeoutPhase, Upload,
     body::Gone,
     decode::{Event, Head, Limits},
@@ -247,8 +247,8 @@ impl Connection {
             Some(cause) => Error::broken(expected, cause),
             None => Error::ClosedEarly { expected, source: None },
         };
-        let attempt = Attempt {
-            reused: stale,
+        let attempt = Failure {
+            may_be_stale: stale,
             written: self.output.written > 0,
             // A record that TLS cannot take is an answer too.
             answered: self.input.answered || reason == CloseReason::ProtocolError,

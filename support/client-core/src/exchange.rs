@@ -7,6 +7,7 @@ use http::Response;
 
 use crate::{
     Body, CloseReason, Config, Error, TimeoutPhase, Upload,
+    clock::{Moment, after},
     decode::{Head, KeepAlive},
 };
 
@@ -96,6 +97,71 @@ impl CloseReason {
     }
 }
 
+/// The limit of time that runs in an exchange, besides that of the whole call.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimit<T> {
+    /// The progress when it last began anew.
+    progress: Progress,
+    until: Option<T>,
+}
+
+impl<T: Moment> TimeLimit<T> {
+    /// For an exchange that begins now.
+    pub fn new(now: T, config: &Config) -> Self {
+        let progress = Progress::default();
+        TimeLimit { progress, until: end(progress, now, config) }
+    }
+
+    /// Begins the limit anew, if the exchange has come further.
+    pub fn update(&mut self, progress: Progress, now: T, config: &Config) {
+        if progress.restarts(self.progress) {
+            self.until = end(progress, now, config);
+        }
+        self.progress = progress;
+    }
+
+    /// When it runs out.
+    pub fn until(&self) -> Option<T> {
+        self.until
+    }
+
+    /// Which limit has run out now. `total` is when the whole call has to be over.
+    pub fn expired(&self, total: Option<T>, now: T) -> Option<TimeoutPhase> {
+        if total.is_some_and(|total| total <= now) {
+            return Some(TimeoutPhase::Total);
+        }
+        self.progress.limit().filter(|_| self.until.is_some_and(|until| until <= now))
+    }
+}
+
+fn end<T: Moment>(progress: Progress, now: T, config: &Config) -> Option<T> {
+    progress.limit().map(|limit| after(now, config.limit(limit)))
+}
+
+/// The error and the close reason of an exchange whose stream has ended. `end` is what
+/// [`Decoder::eof`](crate::Decoder::eof) says, `cause` the error of the stream, if there is one.
+///
+/// # Errors
+///
+/// Both, unless the end of the stream is the end of the response.
+pub fn stream_end(
+    end: Result<(), Error>,
+    cause: Option<io::Error>,
+) -> Result<(), (Error, CloseReason)> {
+    match (end, cause) {
+        (Ok(()), None) => Ok(()),
+        (Err(error), None) => Err((error, CloseReason::PeerClosed)),
+        (end, Some(cause)) => {
+            let expected = match end {
+                Err(Error::ClosedEarly { expected, .. }) => expected,
+                _ => "expected an orderly end of the body",
+            };
+            let reason = CloseReason::of(&cause);
+            Err((Error::broken(expected, cause), reason))
+        }
+    }
+}
+
 /// How an exchange with a whole response has left its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
@@ -112,13 +178,29 @@ pub struct Outcome {
     pub bytes_left: bool,
 }
 
-/// What a connection remembers of its server's words: how many more exchanges it will serve.
+/// What a connection remembers from one exchange to the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowance {
+    /// How many more exchanges the server will serve, if it said so.
     left: Option<u64>,
+    reused: bool,
+    may_be_stale: bool,
 }
 
 impl Allowance {
+    /// The connection becomes idle: its server may close it before the next request arrives.
+    pub fn mark_idle(&mut self) {
+        self.may_be_stale = true;
+    }
+
+    /// An exchange begins. Returns whether the connection has carried one before, and whether its
+    /// server may have closed it meanwhile ([`Failure`](crate::Failure)).
+    pub fn begin(&mut self) -> (bool, bool) {
+        let before = (self.reused, self.may_be_stale);
+        (self.reused, self.may_be_stale) = (true, true);
+        before
+    }
+
     /// How long a connection may be idle after an exchange.
     ///
     /// # Errors
@@ -195,6 +277,29 @@ mod tests {
         assert!(
             matches!(error, Error::Timeout { phase: p, after } if (p, after) == (phase, seven))
         );
+    }
+
+    #[test]
+    fn a_limit_runs_out_at_its_own_moment() {
+        let config = Config::new().head_timeout(Duration::from_secs(3));
+        let start = std::time::Instant::now();
+        let second = Duration::from_secs(1);
+        let mut limit = TimeLimit::new(start, &config);
+        limit.update(SENT, start + second, &config);
+        assert_eq!(limit.until(), Some(start + 4 * second));
+        assert_eq!(limit.expired(None, start + 3 * second), None);
+        assert_eq!(limit.expired(None, start + 4 * second), Some(TimeoutPhase::Head));
+        let total = Some(start + 2 * second);
+        assert_eq!(limit.expired(total, start + 2 * second), Some(TimeoutPhase::Total));
+    }
+
+    #[test]
+    fn a_connection_may_be_stale_once_it_was_idle_or_used() {
+        let (mut fresh, mut idled) = (Allowance::default(), Allowance::default());
+        idled.mark_idle();
+        assert_eq!(fresh.begin(), (false, false));
+        assert_eq!(fresh.begin(), (true, true));
+        assert_eq!(idled.begin(), (false, true));
     }
 
     fn whole() -> Outcome {

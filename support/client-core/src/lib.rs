@@ -19,41 +19,55 @@
 
 #![forbid(unsafe_code)]
 
-mod addresses;
 pub mod body;
+mod clock;
 mod config;
+mod connectors;
 mod contract;
 pub mod decode;
 mod descriptors;
 mod error;
 mod exchange;
+mod happy_eyeballs;
+mod latch;
 mod origin;
 mod outgoing;
 mod policy;
 pub mod pool;
 mod record;
 mod resolve;
+mod response;
+#[cfg(unix)]
+mod send;
 mod stats;
 mod sync;
 pub mod tls;
 
-pub use addresses::{ATTEMPT_DELAY, interleave};
 pub use body::Body;
+pub use clock::{Moment, after};
 pub use config::{Config, RuntimeChoice};
-pub use contract::ApiClient;
+pub use connectors::{Connectors, catch_panic, panicked};
+pub use contract::{ApiClient, Request};
 pub use decode::Decoder;
 pub use descriptors::is_out_of_descriptors;
 pub use error::{AttemptError, Error, ErrorKind, Source, TimeoutPhase};
-pub use exchange::{Allowance, Outcome, Progress};
+pub use exchange::{Allowance, Outcome, Progress, TimeLimit, stream_end};
+pub use happy_eyeballs::{ATTEMPT_DELAY, HappyEyeballs, interleave};
+pub use latch::Latch;
 pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
-pub use policy::{Attempt, may_retry};
+pub use policy::{Failure, may_retry};
 pub use resolve::{MOST_LOOKUPS, Name, Resolve, Resolver, Resolving, Work};
+pub use response::{Answer, Reply, Responder};
+#[cfg(unix)]
+pub use send::send_vectored;
 pub use stats::{CloseReason, Exchange, PoolStats, Upload};
 pub use tls::{Identity, Roots, Tls};
 
 /// The crates that the macros of this one name, wherever they are expanded.
 #[doc(hidden)]
 pub mod private {
+    pub use http::Response;
+    pub use tower_service::Service;
     pub use tracing;
 }

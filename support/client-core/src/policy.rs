@@ -2,16 +2,16 @@
 
 use http::Method;
 
-/// What is known of an exchange that failed before its response began.
+/// What is known of an exchange whose connection died before its response began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The connection had carried an exchange before this one.
-    pub reused: bool,
+pub struct Failure {
+    /// The connection had been idle, or had carried an exchange, before this one.
+    pub may_be_stale: bool,
     /// The kernel took at least one byte of the request.
     pub written: bool,
     /// At least one byte of a response came, be it of a 1xx.
     pub answered: bool,
-    /// This was the second attempt already.
+    /// The request had been sent before.
     pub retried: bool,
 }
 
@@ -21,33 +21,33 @@ pub struct Attempt {
 /// then not seen the request, but the client cannot know that. It may repeat the request, once, if
 /// no byte of a response came (RFC 9112 section 9.3.1), and if either no byte of the request was
 /// written or its method is idempotent (RFC 9110 section 9.2.2).
-pub fn may_retry(method: &Method, attempt: Attempt) -> bool {
-    attempt.reused
-        && !attempt.answered
-        && !attempt.retried
-        && (!attempt.written || method.is_idempotent())
+pub fn may_retry(method: &Method, failure: Failure) -> bool {
+    failure.may_be_stale
+        && !failure.answered
+        && !failure.retried
+        && (!failure.written || method.is_idempotent())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STALE: Attempt =
-        Attempt { reused: true, written: true, answered: false, retried: false };
+    const STALE: Failure =
+        Failure { may_be_stale: true, written: true, answered: false, retried: false };
 
     #[test]
     fn an_idempotent_request_is_repeated_once_and_only_on_a_stale_connection() {
         assert!(may_retry(&Method::GET, STALE));
         assert!(may_retry(&Method::DELETE, STALE));
-        assert!(!may_retry(&Method::GET, Attempt { reused: false, ..STALE }));
-        assert!(!may_retry(&Method::GET, Attempt { answered: true, ..STALE }));
-        assert!(!may_retry(&Method::GET, Attempt { retried: true, ..STALE }));
+        assert!(!may_retry(&Method::GET, Failure { may_be_stale: false, ..STALE }));
+        assert!(!may_retry(&Method::GET, Failure { answered: true, ..STALE }));
+        assert!(!may_retry(&Method::GET, Failure { retried: true, ..STALE }));
     }
 
     #[test]
     fn any_request_may_be_repeated_if_no_byte_of_it_was_written() {
         assert!(!may_retry(&Method::POST, STALE));
         assert!(!may_retry(&Method::PATCH, STALE));
-        assert!(may_retry(&Method::POST, Attempt { written: false, ..STALE }));
+        assert!(may_retry(&Method::POST, Failure { written: false, ..STALE }));
     }
 }

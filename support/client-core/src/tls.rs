@@ -209,6 +209,45 @@ impl TlsClient {
     }
 }
 
+/// How streams for `https` origins are secured: by rustls, or by the user's `TlsConnector`.
+pub enum TlsSetup<T: ?Sized> {
+    /// By rustls.
+    Rustls(TlsClient),
+    /// By what the user replaced it with.
+    Replaced(Arc<T>),
+}
+
+impl<T: ?Sized> TlsSetup<T> {
+    /// `connector` replaces rustls.
+    pub fn new(settings: Tls, connector: Option<Arc<T>>) -> Self {
+        match connector {
+            Some(connector) => TlsSetup::Replaced(connector),
+            None => TlsSetup::Rustls(TlsClient::new(settings)),
+        }
+    }
+
+    /// Checks at acceptance what connecting will need.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsClient::check`]'s.
+    pub fn check(&self, origin: &Origin) -> Result<(), Error> {
+        match self {
+            TlsSetup::Rustls(client) => client.check(origin),
+            TlsSetup::Replaced(_) => Ok(()),
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for TlsSetup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsSetup::Rustls(_) => "Rustls",
+            TlsSetup::Replaced(_) => "Replaced",
+        })
+    }
+}
+
 /// Whom the server's certificate must name (RFC 9110 section 4.3.4). An absolute name's last dot is
 /// not part of it (RFC 6066 section 3).
 ///

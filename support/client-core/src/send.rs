@@ -1,0 +1,25 @@
+//! A write that raises no SIGPIPE when the peer has gone: the signal ends a program that has it at
+//! its default. The standard library asks for that in plain writes only.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::AsFd,
+};
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// Apple's systems have no such flag, but an option of the socket, which `socket2` and mio set.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+/// Writes some bytes of these pieces, and raises no SIGPIPE. Never blocks on a socket that is in
+/// non-blocking mode.
+///
+/// # Errors
+///
+/// The socket's, `WouldBlock` among them.
+pub fn send_vectored(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?)
+}
