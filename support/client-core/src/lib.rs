@@ -58,7 +58,7 @@ pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
 pub use policy::{Failure, may_retry};
 pub use resolve::{MOST_LOOKUPS, Name, Resolve, Resolver, Resolving, Work};
-pub use response::{Answer, Reply, Responder};
+pub use response::{Answer, Completion, Reply, Responder};
 #[cfg(unix)]
 pub use send::send_vectored;
 pub use stats::{CloseReason, Exchange, PoolStats, Upload};

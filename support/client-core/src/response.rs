@@ -235,6 +235,30 @@ impl<R: Reply> Responder<R> {
     }
 }
 
+/// The last thing that is said to a caller. A connection hands it out instead of saying it, so that
+/// the pool knows of the idle or closed connection before the caller can act on the news.
+#[derive(Debug)]
+#[must_use]
+pub enum Completion<R> {
+    /// No caller waits.
+    Nothing,
+    /// The response is whole.
+    Finish(Responder<R>),
+    /// The response is not, or will not become, whole.
+    Fail(Responder<R>, Error),
+}
+
+impl<R: Reply> Completion<R> {
+    /// Completes the call.
+    pub fn complete(self) {
+        match self {
+            Completion::Nothing => {}
+            Completion::Finish(responder) => responder.finish(),
+            Completion::Fail(responder, error) => responder.fail(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{cell::RefCell, rc::Rc};
