@@ -19,6 +19,7 @@ use crate::{
     Body, Decoder, Error, Exchange, Upload,
     body::{self, Gone, Sender},
     decode::{BodyLength, Event, Head},
+    io_model,
 };
 
 /// What a caller's future resolves to.
@@ -148,8 +149,10 @@ impl<R: Reply> Responder<R> {
 
     /// Takes one part of the response. Returns whether it was the end.
     pub fn event(&mut self, event: Event) -> bool {
+        let connection = self.exchange.connection;
         match event {
             Event::Head(head) => {
+                io_model!(frame, connection, why = "head");
                 let received = mem::replace(&mut self.received, Received::Moved);
                 self.received = match received {
                     Received::Nothing(reply) => {
@@ -158,8 +161,12 @@ impl<R: Reply> Responder<R> {
                     other => other,
                 };
             }
-            Event::Data(piece) => self.data(piece),
+            Event::Data(piece) => {
+                io_model!(frame, connection, bytes = piece.len(), why = "data");
+                self.data(piece);
+            }
             Event::End(trailers) => {
+                io_model!(frame, connection, why = "end");
                 if trailers.is_some() {
                     self.deliver();
                     self.trailers = trailers;
@@ -183,10 +190,11 @@ impl<R: Reply> Responder<R> {
         }
     }
 
-    /// Gives the caller the head, if it has come. The body streams from now on.
+    /// Gives the caller the head, if it has come. The body streams from now on. A caller that gave
+    /// up before gets nothing: see [`Responder::is_cancelled`].
     pub fn deliver(&mut self) {
         // Most calls have nothing to deliver: nothing is moved for them.
-        if !matches!(self.received, Received::Held { .. }) {
+        if !matches!(&self.received, Received::Held { reply, .. } if !reply.is_closed()) {
             return;
         }
         let Received::Held { reply, head, first } =
@@ -200,7 +208,7 @@ impl<R: Reply> Responder<R> {
         };
         let (mut sender, body) = body::channel(self.window, expected, self.exchange);
         sender.push(first);
-        // If the caller has gone, this drops the body, which the sender notices.
+        // If the caller gives up now, this drops the body, which the sender notices.
         reply.send(Ok(head.into_response(body)));
         self.received = Received::Head(sender);
     }
