@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use client_core::{Config, Error, Resolver, io_model};
+use client_core::{Config, Error, Lookups, io_model};
 use rotor::{EventSet, Loop, Machine, Response, Scope, SpawnError, Void};
 
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) type Reply = Response<Fsm, Seed>;
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) pool: Pool,
-    pub(crate) resolver: Resolver,
+    pub(crate) resolver: Lookups,
     /// What a user has put in place of resolver, race and TCP.
     pub(crate) dial: Option<Arc<dyn Dial>>,
     /// What every connection reads into.

@@ -1,7 +1,7 @@
 //! Names to addresses, off the loop.
 //!
 //! That there is one lookup of a name at a time, and how many at once, is
-//! [`client_core::Resolver`]'s. What is this stage's own is who blocks.
+//! [`client_core::Lookups`]'s. What is this stage's own is who blocks.
 //!
 //! Its rules:
 //! - the loop only polls a future; it never waits for a name;
@@ -10,11 +10,11 @@
 
 use std::thread;
 
-use client_core::{Config, Resolver, io_model};
+use client_core::{Config, Lookups, io_model};
 
 /// The resolver that the settings ask for.
-pub(crate) fn new(config: &Config) -> Resolver {
-    Resolver::new(config, |work| {
+pub(crate) fn new(config: &Config) -> Lookups {
+    Lookups::new(config, |work| {
         io_model!(spawn, why = "resolver");
         thread::Builder::new().name("stage1-resolver".into()).spawn(work).map(drop)
     })

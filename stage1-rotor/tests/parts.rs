@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage1_rotor::{
-    Client, Error, ErrorKind, Name, Origin, Parts, Resolve, Resolving, Secure, Transport,
+    Client, Error, ErrorKind, Name, Origin, Parts, Resolver, Resolving, Secure, Transport,
     rotor::mio::tcp::TcpStream,
 };
 use testbed::{
@@ -51,7 +51,7 @@ impl Secure for Unable {
 /// A resolver that is not to be asked.
 struct Unasked;
 
-impl Resolve for Unasked {
+impl Resolver for Unasked {
     fn resolve(&self, name: Name) -> Resolving {
         panic!("asked for {name}");
     }

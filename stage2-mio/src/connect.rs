@@ -26,7 +26,7 @@ use std::{
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Origin, Resolver, Resolving, Scheme, TimeoutPhase,
+    ATTEMPT_DELAY, AttemptError, Error, Lookups, Origin, Resolving, Scheme, TimeoutPhase,
     interleave, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
@@ -136,7 +136,7 @@ impl Connecting {
 }
 
 impl Link {
-    fn first(target: &Origin, resolver: &Resolver, now: Instant) -> Self {
+    fn first(target: &Origin, resolver: &Lookups, now: Instant) -> Self {
         let name = target.name();
         match name.as_address() {
             Some(address) => Link::Race(Race::new(vec![address], target.port(), now)),

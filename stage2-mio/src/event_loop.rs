@@ -13,7 +13,7 @@
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
 use client_core::{
-    Config, Resolver, io_model,
+    Config, Lookups, io_model,
     pool::{Limits, Pool, SlotId},
 };
 use mio::{Events, Poll, Token, event::Event};
@@ -46,7 +46,7 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
     /// The user's, or the system's.
-    pub(crate) resolver: Resolver,
+    pub(crate) resolver: Lookups,
     /// The user's, if there is one: it needs no names and addresses.
     pub(crate) dial: Option<Arc<dyn Dial>>,
     /// All that has a key: sockets, and attempts to connect.

@@ -51,7 +51,7 @@ pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
-    PoolStats, Resolve, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
+    PoolStats, Resolver, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
 };
 pub use driver::Driver;
 /// Whose sockets a [`Transport`] stands on.

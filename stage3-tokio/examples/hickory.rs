@@ -27,7 +27,7 @@ use hickory_resolver::{
 };
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Client, Config, Name, Resolve, Resolving};
+use stage3_tokio::{Client, Config, Name, Resolver, Resolving};
 use testbed::{
     lesson::{self, Failure, Lesson},
     say,
@@ -36,7 +36,7 @@ use testbed::{
 /// All there is to it.
 struct Hickory(TokioResolver);
 
-impl Resolve for Hickory {
+impl Resolver for Hickory {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.0.clone();
         Box::pin(async move {

@@ -21,7 +21,7 @@ use std::{
 use futures::executor::block_on;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Client, Config, Name, Resolve, Resolving};
+use stage3_tokio::{Client, Config, Name, Resolver, Resolving};
 use testbed::{
     lesson::{self, Failure, Lesson},
     say,
@@ -30,7 +30,7 @@ use testbed::{
 /// All names there are, and their addresses.
 struct Table(HashMap<&'static str, Vec<IpAddr>>);
 
-impl Resolve for Table {
+impl Resolver for Table {
     fn resolve(&self, name: Name) -> Resolving {
         say!("    asked for {name}");
         let found = self.0.get(name.as_str()).cloned();

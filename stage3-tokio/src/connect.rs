@@ -7,7 +7,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Config, Error, Origin, Resolver, Scheme, TimeoutPhase,
+    ATTEMPT_DELAY, AttemptError, Config, Error, Lookups, Origin, Scheme, TimeoutPhase,
     interleave, io_model,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -27,7 +27,7 @@ use crate::{
 
 /// What connections are made with, besides the settings.
 pub(crate) struct Dialer {
-    resolver: Resolver,
+    resolver: Lookups,
     dial: Option<Arc<dyn Dial>>,
     pub(crate) security: Security,
 }
@@ -75,11 +75,7 @@ async fn dialled(origin: &Origin, dial: &dyn Dial) -> Result<Stream, Error> {
 }
 
 /// By name, addresses and race.
-async fn tcp(
-    origin: &Origin,
-    config: &Config,
-    resolver: &Resolver,
-) -> Result<TcpStream, Error> {
+async fn tcp(origin: &Origin, config: &Config, resolver: &Lookups) -> Result<TcpStream, Error> {
     let name = origin.name();
     if name.as_address().is_none() {
         io_model!(resolve, name = name.as_str());

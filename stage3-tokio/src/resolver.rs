@@ -1,7 +1,7 @@
 //! Names to addresses, off the thread that drives the tasks.
 //!
 //! That there is one lookup of a name at a time, and how many at once, is
-//! [`client_core::Resolver`]'s. What is this stage's own is who blocks.
+//! [`client_core::Lookups`]'s. What is this stage's own is who blocks.
 //!
 //! Its rules:
 //! - a task only awaits a future; it never waits for a name;
@@ -9,13 +9,13 @@
 //!   `tokio::net::lookup_host` does. That function alone would not do: each caller would take a
 //!   thread for the same silent name, out of the 512 that the runtime has for all its users.
 
-use client_core::{Config, Resolver};
+use client_core::{Config, Lookups};
 
 use crate::runtime::Handle;
 
 /// The resolver that the settings ask for.
-pub(crate) fn new(config: &Config, runtime: Handle) -> Resolver {
-    Resolver::new(config, move |work| {
+pub(crate) fn new(config: &Config, runtime: Handle) -> Lookups {
+    Lookups::new(config, move |work| {
         runtime.spawn_blocking(work);
         Ok(())
     })

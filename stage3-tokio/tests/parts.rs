@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage3_tokio::{
-    Client, Error, ErrorKind, Name, Opening, Origin, Parts, Resolve, Resolving, Secure,
+    Client, Error, ErrorKind, Name, Opening, Origin, Parts, Resolver, Resolving, Secure,
     Transport,
 };
 use testbed::{
@@ -57,7 +57,7 @@ impl Secure for Unable {
 /// A resolver that is not to be asked.
 struct Unasked;
 
-impl Resolve for Unasked {
+impl Resolver for Unasked {
     fn resolve(&self, name: Name) -> Resolving {
         panic!("asked for {name}");
     }

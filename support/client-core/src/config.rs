@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Error, Resolve, Tls};
+use crate::{Error, Resolver, Tls};
 
 /// The settings of a client. Every field has a setter of its name:
 ///
@@ -60,7 +60,7 @@ pub struct Config {
     /// Sends small writes at once (`TCP_NODELAY`). Default true.
     pub tcp_nodelay: bool,
     /// Where addresses come from; `None` is the system's resolver. Default `None`.
-    pub resolver: Option<Arc<dyn Resolve>>,
+    pub resolver: Option<Arc<dyn Resolver>>,
     /// Whom to trust, and who to be. Default: the system's roots, no certificate of our own.
     pub tls: Tls,
     /// Which runtime stage 3 runs on; stages 1 and 2 have none to choose. Default
@@ -148,7 +148,7 @@ impl Config {
 
     /// Replaces the system's resolver.
     #[must_use]
-    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
         self.resolver = Some(Arc::new(resolver));
         self
     }

@@ -6,7 +6,7 @@
 //! - [`Config`], [`Error`], [`Body`], [`PoolStats`]: the words of the surface;
 //! - [`Outgoing`]: a checked request, as the bytes that go out;
 //! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
-//! - [`Resolver`]: one lookup of a name at a time, by the system or by what a user plugs in;
+//! - [`Lookups`]: one lookup of a name at a time, by the system or by what a user plugs in;
 //! - [`pool`]: which request gets which connection, without I/O;
 //! - [`Origin`], [`interleave`], [`may_retry`]: rules that are pure functions;
 //! - [`Tls`]: whom to trust, and who to be;
@@ -57,7 +57,7 @@ pub use latch::Latch;
 pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
 pub use policy::{Failure, may_retry};
-pub use resolve::{MOST_LOOKUPS, Name, Resolve, Resolver, Resolving, Work};
+pub use resolve::{Lookups, MOST_LOOKUPS, Name, Resolver, Resolving, Work};
 pub use response::{Answer, Completion, Reply, Responder};
 #[cfg(unix)]
 pub use send::send_vectored;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Name, Resolve, Resolving};
+use client_core::{Name, Resolver, Resolving};
 use http_body_util::Full;
 
 use crate::{
@@ -185,7 +185,7 @@ impl fmt::Display for Sent {
 #[derive(Clone, Debug, Default)]
 pub struct Gated(pub Gate);
 
-impl Resolve for Gated {
+impl Resolver for Gated {
     fn resolve(&self, name: Name) -> Resolving {
         let gate = self.0.clone();
         Box::pin(async {

@@ -12,7 +12,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{Name, Resolve, Resolving, lock};
+use super::{Name, Resolver, Resolving, lock};
 
 /// What a lookup brings, for each asker a clone.
 type Answer = Result<Vec<IpAddr>, Arc<io::Error>>;
@@ -28,7 +28,7 @@ pub(super) struct Lookup {
 /// Where the answer comes from.
 pub(super) enum Source {
     /// The user's resolver, which the first poll asks: outside every lock, since it is foreign code.
-    Unasked(Arc<dyn Resolve>, Name),
+    Unasked(Arc<dyn Resolver>, Name),
     Asked(Resolving),
     /// An asker is polling the user's future at this moment.
     Polled,

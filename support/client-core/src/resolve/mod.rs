@@ -75,7 +75,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send
 /// The future is polled where the client's sockets live: by the event loop in stages 1 and 2, by
 /// a task in stage 3. It must not block there, and wakes its waker from wherever it likes.
 /// Dropping it gives up.
-pub trait Resolve: Send + Sync {
+pub trait Resolver: Send + Sync {
     /// Asks for the addresses of `name`, best first.
     ///
     /// # Errors
@@ -84,36 +84,36 @@ pub trait Resolve: Send + Sync {
     fn resolve(&self, name: Name) -> Resolving;
 }
 
-impl fmt::Debug for dyn Resolve {
+impl fmt::Debug for dyn Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolve")
+        f.write_str("Resolver")
     }
 }
 
 /// The resolver of one client: the user's or the system's, with the rules above.
-pub struct Resolver {
+pub struct Lookups {
     /// The user's; `None` is the system's.
-    replaced: Option<Arc<dyn Resolve>>,
+    replaced: Option<Arc<dyn Resolver>>,
     workers: Workers,
     /// The lookups that are under way, or are over and have not been dropped yet.
     lookups: Mutex<HashMap<Name, Weak<Lookup>>>,
 }
 
-impl Resolver {
+impl Lookups {
     /// The resolver that `config` names. `start` runs a piece of work on a thread that may block,
     /// without waiting for it. It is only called for the system's resolver.
     pub fn new(
         config: &Config,
         start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Resolver {
+        Lookups {
             replaced: config.resolver.clone(),
             workers: Workers::new(start, workers::system),
             lookups: Mutex::default(),
         }
     }
 
-    /// Asks for the addresses of a name, as [`Resolve::resolve`] does: there is at least one, best
+    /// Asks for the addresses of a name, as [`Resolver::resolve`] does: there is at least one, best
     /// first. It neither blocks nor panics.
     ///
     /// # Cancel safety
@@ -153,9 +153,9 @@ impl Resolver {
     }
 }
 
-impl fmt::Debug for Resolver {
+impl fmt::Debug for Lookups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("replaced", &self.replaced).finish_non_exhaustive()
+        f.debug_struct("Lookups").field("replaced", &self.replaced).finish_non_exhaustive()
     }
 }
 

@@ -69,13 +69,13 @@ impl Dns {
 }
 
 /// The system's resolver over this DNS, on threads.
-fn system(dns: &Dns) -> Resolver {
+fn system(dns: &Dns) -> Lookups {
     over(dns, |work| thread::Builder::new().spawn(work).map(drop))
 }
 
-fn over(dns: &Dns, start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'static) -> Resolver {
+fn over(dns: &Dns, start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'static) -> Lookups {
     let dns = dns.clone();
-    Resolver {
+    Lookups {
         replaced: None,
         workers: Workers::new(start, move |host| dns.look_up(host)),
         lookups: Mutex::default(),
@@ -83,8 +83,8 @@ fn over(dns: &Dns, start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'stati
 }
 
 /// A user's resolver.
-fn users(resolver: impl Resolve + 'static) -> Resolver {
-    Resolver::new(&Config::new().resolver(resolver), |_| panic!("no thread is needed"))
+fn users(resolver: impl Resolver + 'static) -> Lookups {
+    Lookups::new(&Config::new().resolver(resolver), |_| panic!("no thread is needed"))
 }
 
 fn name(host: &str) -> Name {
@@ -306,7 +306,7 @@ impl Scripted {
     }
 }
 
-impl Resolve for Scripted {
+impl Resolver for Scripted {
     fn resolve(&self, name: Name) -> Resolving {
         lock(&self.asked).push(name);
         lock(&self.answers).push(None);
@@ -422,7 +422,7 @@ fn an_error_of_a_users_resolver_can_be_found_by_every_asker() {
 #[test]
 fn a_panic_fails_every_asker_of_that_lookup_and_no_other() {
     struct Panics;
-    impl Resolve for Panics {
+    impl Resolver for Panics {
         fn resolve(&self, name: Name) -> Resolving {
             assert_ne!(name.as_str(), "now", "a resolver's own bug");
             Box::pin(async move {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use client_core::{Name, Resolve, Resolving};
+use client_core::{Name, Resolver, Resolving};
 use futures::channel::oneshot;
 
 /// Answers for the names that were given, and asks the system for all others.
@@ -45,7 +45,7 @@ impl Pins {
     }
 }
 
-impl Resolve for Pins {
+impl Resolver for Pins {
     fn resolve(&self, name: Name) -> Resolving {
         let mut pins = self.0.iter();
         let pinned = pins.find(|(host, port, _)| {

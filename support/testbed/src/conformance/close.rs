@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use client_core::{ApiClient, CloseReason, Config, ErrorKind, Name, Resolve, Resolving};
+use client_core::{ApiClient, CloseReason, Config, ErrorKind, Name, Resolver, Resolving};
 use http_body_util::BodyExt;
 
 use super::{Gated, begin, client, client_of_one, expect, expect_error, get};
@@ -130,7 +130,7 @@ pub fn close_ends_a_reconnect_that_nobody_waits_for<C: ApiClient>() {
     /// Answers once, and never again.
     #[derive(Default)]
     struct Once(AtomicBool);
-    impl Resolve for Once {
+    impl Resolver for Once {
         fn resolve(&self, _: Name) -> Resolving {
             if self.0.swap(true, Ordering::Relaxed) {
                 return Box::pin(std::future::pending());

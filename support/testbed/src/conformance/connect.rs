@@ -12,7 +12,7 @@ use std::{
 };
 
 use client_core::{
-    ApiClient, Config, Error, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
+    ApiClient, Config, Error, ErrorKind, Name, Resolver, Resolving, TimeoutPhase,
 };
 
 use super::{begin, client, expect, expect_error, get, pool::patient};
@@ -45,7 +45,7 @@ impl Fixed {
     }
 }
 
-impl Resolve for Fixed {
+impl Resolver for Fixed {
     fn resolve(&self, _: Name) -> Resolving {
         self.1.fetch_add(1, Ordering::Relaxed);
         let answer = self.0.clone();
@@ -121,7 +121,7 @@ pub fn a_resolver_that_panics_fails_one_request<C: ApiClient>() {
     struct Panics {
         at_once: bool,
     }
-    impl Resolve for Panics {
+    impl Resolver for Panics {
         fn resolve(&self, name: Name) -> Resolving {
             assert!(!self.at_once, "a resolver's own bug");
             Box::pin(async move { panic!("a resolver's own bug, for {name}") })
@@ -164,7 +164,7 @@ impl Slow {
     }
 }
 
-impl Resolve for Slow {
+impl Resolver for Slow {
     fn resolve(&self, name: Name) -> Resolving {
         struct Over(Arc<AtomicUsize>);
         impl Drop for Over {
@@ -271,7 +271,7 @@ pub fn a_lookup_that_nobody_waits_for_is_dropped<C: ApiClient>() {
 #[derive(Clone, Default)]
 struct SilentAtFirst(Arc<AtomicUsize>);
 
-impl Resolve for SilentAtFirst {
+impl Resolver for SilentAtFirst {
     fn resolve(&self, _: Name) -> Resolving {
         match self.0.fetch_add(1, Ordering::Relaxed) {
             0 => Box::pin(std::future::pending()),

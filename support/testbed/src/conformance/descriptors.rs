@@ -3,7 +3,9 @@
 
 use std::{cell::RefCell, env, io, process::Command};
 
-use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving};
+use client_core::{
+    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolver, Resolving,
+};
 use futures::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -118,7 +120,7 @@ fn is_out_of_descriptors(error: &Error) -> bool {
 /// Every name is the loopback's.
 struct Loopback;
 
-impl Resolve for Loopback {
+impl Resolver for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
         Box::pin(async { Ok(vec![[127, 0, 0, 1].into()]) })
     }

@@ -35,7 +35,7 @@ pub mod uploads;
 
 use bytes::Bytes;
 use client_core::{
-    ApiClient, CloseReason, Config, Error, Exchange, Name, Resolve, Resolving, Roots,
+    ApiClient, CloseReason, Config, Error, Exchange, Name, Resolver, Resolving, Roots,
 };
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -518,7 +518,7 @@ pub struct Got {
 #[derive(Debug)]
 pub struct Gated(pub Gate);
 
-impl Resolve for Gated {
+impl Resolver for Gated {
     fn resolve(&self, _: Name) -> Resolving {
         let gate = self.0.clone();
         Box::pin(async move {

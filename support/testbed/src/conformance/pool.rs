@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use client_core::{ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving};
+use client_core::{
+    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolver, Resolving,
+};
 
 use super::{Got, begin, call, client, client_of_one, expect, expect_error, get, wait_closed};
 use crate::{
@@ -352,7 +354,7 @@ pub fn more_origins_than_places_are_all_served<C: ApiClient>() {
 pub fn a_waiter_need_not_wait_for_its_own_connect<C: ApiClient>() {
     /// Answers the first question at once, later ones when the gate opens.
     struct FirstAtOnce(Gate, AtomicUsize);
-    impl Resolve for FirstAtOnce {
+    impl Resolver for FirstAtOnce {
         fn resolve(&self, _: Name) -> Resolving {
             let (gate, first) = (self.0.clone(), self.1.fetch_add(1, Ordering::Relaxed) == 0);
             Box::pin(async move {
@@ -409,7 +411,7 @@ pub(super) fn patient() -> Config {
 /// 127.0.0.1.
 struct SilentAtFirst(AtomicUsize);
 
-impl Resolve for SilentAtFirst {
+impl Resolver for SilentAtFirst {
     fn resolve(&self, _: Name) -> Resolving {
         let last = if self.0.fetch_add(1, Ordering::Relaxed) == 0 { 2 } else { 1 };
         Box::pin(async move { Ok(vec![[127, 0, 0, last].into()]) })

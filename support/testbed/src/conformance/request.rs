@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use client_core::{ApiClient, Config, ErrorKind, Name, Resolve, Resolving};
+use client_core::{ApiClient, Config, ErrorKind, Name, Resolver, Resolving};
 use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
 
@@ -34,7 +34,7 @@ impl Asked {
     }
 }
 
-impl Resolve for Asked {
+impl Resolver for Asked {
     fn resolve(&self, name: Name) -> Resolving {
         let mut known = self.0.lock().unwrap();
         known.names.push((name.as_str().to_owned(), name.port()));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use client_core::{
-    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolve, Resolving, TimeoutPhase,
+    ApiClient, CloseReason, Config, Error, ErrorKind, Name, Resolver, Resolving, TimeoutPhase,
 };
 use http_body_util::BodyExt;
 
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 struct Never;
 
-impl Resolve for Never {
+impl Resolver for Never {
     fn resolve(&self, _: Name) -> Resolving {
         Box::pin(std::future::pending())
     }
@@ -59,7 +59,7 @@ pub fn a_race_that_is_not_decided_is_a_connect_timeout<C: ApiClient>() {
         return eprintln!("skipped: a full backlog is not silent on this machine");
     }
     struct Both;
-    impl Resolve for Both {
+    impl Resolver for Both {
         fn resolve(&self, _: Name) -> Resolving {
             Box::pin(async { Ok(vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()]) })
         }

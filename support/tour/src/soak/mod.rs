@@ -30,7 +30,7 @@ use self::{
     call::Caller,
     census::Census,
     plan::Seed,
-    server::{Resolver, Server},
+    server::{Loopback, Server},
     tally::Tally,
 };
 
@@ -97,7 +97,7 @@ fn config() -> Config {
         .total_timeout(STANDSTILL)
         .body_window(16 * 1024)
         .tls(certs::trusting())
-        .resolver(Resolver)
+        .resolver(Loopback)
 }
 
 /// Makes all calls, on threads of their own, and shows how far they are.

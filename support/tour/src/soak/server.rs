@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use client_core::{Name, Resolve, Resolving};
+use client_core::{Name, Resolver, Resolving};
 use futures::channel::oneshot;
 use testbed::{Connection, Request, reply, server};
 
@@ -40,9 +40,9 @@ pub(super) struct Ledger {
 
 /// Every name is this machine.
 #[derive(Debug)]
-pub(super) struct Resolver;
+pub(super) struct Loopback;
 
-impl Resolve for Resolver {
+impl Resolver for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
         Box::pin(async { Ok(vec![[127, 0, 0, 1].into()]) })
     }

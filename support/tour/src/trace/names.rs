@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use client_core::{Name, Resolve, Resolving};
+use client_core::{Name, Resolver, Resolving};
 use futures::channel::oneshot;
 use testbed::BOUND;
 
@@ -32,7 +32,7 @@ pub(super) fn names() -> (Names, Answers) {
     (Names(Mutex::new(ask)), Answers(asked))
 }
 
-impl Resolve for Names {
+impl Resolver for Names {
     fn resolve(&self, _: Name) -> Resolving {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(answer);
