@@ -20,7 +20,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use crate::ledger::STAGES;
-use crate::ledger::units::{is_unit, stage_files};
+use crate::ledger::units::{files_of, is_unit};
 use crate::problem::{Cause, Problem, Problems};
 use crate::sources::nearest::nearest;
 use crate::sources::{Source, Target, Tree, find};
@@ -85,10 +85,10 @@ pub fn deleted(
     tree: &Tree,
     stage: usize,
 ) -> Result<Vec<(std::rc::Rc<Source>, usize)>, Problem> {
-    let next = stage_files(tree, STAGES[stage + 1])?;
+    let next = files_of(tree, STAGES[stage + 1])?;
     let stays = |path: &str| next.iter().flat_map(|f| &f.items).any(|i| i.path == path);
     let mut gone = Vec::new();
-    for source in stage_files(tree, STAGES[stage])? {
+    for source in files_of(tree, STAGES[stage])? {
         for (n, item) in source.items.iter().enumerate() {
             if is_unit(&source, item) && !stays(&item.path) {
                 gone.push((std::rc::Rc::clone(&source), n));
@@ -156,7 +156,7 @@ fn check_stage(
     file: &str,
     problems: &mut Vec<Problem>,
 ) -> Result<(), Problem> {
-    let files = stage_files(tree, STAGES[stage])?;
+    let files = files_of(tree, STAGES[stage])?;
     let known: Vec<&str> =
         files.iter().flat_map(|f| &f.items).map(|i| i.path.as_str()).collect();
     for ((_, path), entry) in entries.iter().filter(|((s, _), _)| *s == stage) {

@@ -3,7 +3,7 @@
 
 use crate::done_by;
 use crate::expand::Weaver;
-use crate::ledger::units::stage_files;
+use crate::ledger::units::files_of;
 use crate::ledger::{self, STAGES, picture};
 use crate::problem::Problem;
 use crate::sources::Kind;
@@ -44,7 +44,7 @@ fn unshown(weaver: &Weaver, stage: &str, problems: &mut Vec<Problem>) {
     if !weaver.tree.packages().any(|p| p == stage) {
         return;
     }
-    let files = match stage_files(&weaver.tree, stage) {
+    let files = match files_of(&weaver.tree, stage) {
         Ok(files) => files,
         Err(problem) => return problems.push(problem),
     };

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::concept::CONCEPTS;
-use super::units::{Classed, Classes, class_of, stage_files};
-use super::{STAGES, units};
+use super::units::{Classed, Classes, class_of, files_of, module_class, module_name};
+use super::{SHARED, STAGES, units};
 use crate::problem::Problem;
 use crate::render::diff::{self, Side};
 use crate::sources::{Kind, Source, Tree};
@@ -43,14 +43,21 @@ pub struct Ledger {
     pub mixed: [usize; 3],
     /// From the first stage to the second, and from the second to the third.
     pub steps: [Step; 2],
+    /// The lines of `client-core`, which all stages share.
+    pub shared: Lines,
     /// The classes, for the full table.
-    pub classed: [Classes; 3],
+    pub classed: Classed,
 }
 
 impl Ledger {
     /// Lines of all concepts of a stage.
     pub fn classed(&self, stage: usize) -> usize {
         self.stages[stage][..CONCEPTS.len()].iter().sum()
+    }
+
+    /// Lines of all concepts of `client-core`.
+    pub fn classed_shared(&self) -> usize {
+        self.shared[..CONCEPTS.len()].iter().sum()
     }
 
     /// Mixed lines among the classed lines of all stages, in per cent.
@@ -64,15 +71,15 @@ impl Ledger {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn count(tree: &Tree, classed: &Classed) -> Result<Ledger, Problem> {
+pub fn count(tree: &Tree, classed: Classed) -> Result<Ledger, Problem> {
     let mut stages = [[0; CONCEPTS.len() + 2]; 3];
     let mut mixed = [0; 3];
     let mut files = Vec::new();
     for (n, stage) in STAGES.iter().enumerate() {
-        let sources = stage_files(tree, stage)?;
+        let sources = files_of(tree, stage)?;
         let mut marked = Vec::new();
         for source in sources {
-            let concepts = concepts(&source, &classed.0[n]);
+            let concepts = concepts(&source, &classed.stages[n]);
             for (line, concept) in concepts.iter().enumerate() {
                 if source.is_code(line + 1) {
                     stages[n][concept.0] += 1;
@@ -84,8 +91,37 @@ pub fn count(tree: &Tree, classed: &Classed) -> Result<Ledger, Problem> {
         files.push(marked);
     }
     let steps = [step(&files[0], &files[1]), step(&files[1], &files[2])];
-    let classed = classed.0.clone();
-    Ok(Ledger { stages, mixed, steps, classed })
+    let shared = count_shared(tree, &classed.shared)?;
+    Ok(Ledger { stages, mixed, steps, shared, classed })
+}
+
+/// Whole modules are classed; `use`, `mod` and tests are counted apart as in the stages.
+fn count_shared(tree: &Tree, classes: &Classes) -> Result<Lines, Problem> {
+    let mut lines = [0; CONCEPTS.len() + 2];
+    for source in files_of(tree, SHARED)? {
+        for (concept, count) in module_lines(&source, classes).into_iter().enumerate() {
+            lines[concept] += count;
+        }
+    }
+    Ok(lines)
+}
+
+/// One file's lines of code by concept.
+fn module_lines(source: &Source, classes: &Classes) -> Lines {
+    let mut lines = [0; CONCEPTS.len() + 2];
+    let concept = module_class(source, classes).map_or(NOT_CLASSED, |e| e.concept);
+    let owners = source.owners();
+    for (_, owner) in owners.iter().enumerate().filter(|(n, _)| source.is_code(n + 1)) {
+        let of = match owner.map(|o| &source.items[o]) {
+            _ if source.test => TESTS,
+            Some(item) if item.test => TESTS,
+            None => NOT_CLASSED,
+            Some(item) if item.kind == Kind::Declaration => NOT_CLASSED,
+            Some(_) => concept,
+        };
+        lines[of] += 1;
+    }
+    lines
 }
 
 /// Each file that is counted, with its lines of code; all of them together are a ledger's sums.
@@ -94,8 +130,8 @@ pub fn count(tree: &Tree, classed: &Classed) -> Result<Ledger, Problem> {
 /// A file that cannot be read.
 pub fn files(tree: &Tree) -> Result<BTreeMap<String, usize>, Problem> {
     let mut found = BTreeMap::new();
-    for stage in STAGES {
-        for source in stage_files(tree, stage)? {
+    for package in STAGES.into_iter().chain([SHARED]) {
+        for source in files_of(tree, package)? {
             let lines = (1..=source.lines.len()).filter(|line| source.is_code(*line)).count();
             found.insert(source.path.clone(), lines);
         }
@@ -183,25 +219,56 @@ pub struct Unit {
 /// A file that cannot be read.
 pub fn items(tree: &Tree, stage: usize, ledger: &Ledger) -> Result<Vec<Unit>, Problem> {
     let mut rows = Vec::new();
-    for source in stage_files(tree, STAGES[stage])? {
+    let classes = &ledger.classed.stages[stage];
+    for source in files_of(tree, STAGES[stage])? {
         let owners = source.owners();
         for (n, item) in source.items.iter().enumerate() {
-            if item.kind == Kind::Declaration || !ledger.classed[stage].contains_key(&item.path)
-            {
+            if item.kind == Kind::Declaration || !classes.contains_key(&item.path) {
                 continue;
             }
             let own = |line: &usize| {
                 source.is_code(*line)
                     && owners[line - 1].is_some_and(|o| {
-                        class_of(&source, &source.items[o], &ledger.classed[stage])
+                        class_of(&source, &source.items[o], classes)
                             .is_some_and(|e| e.path == item.path)
                     })
             };
             let lines = item.lines.iter().filter(own).count();
-            let entry = &ledger.classed[stage][&item.path];
-            let concept = units::name(entry);
+            let concept = units::name(&classes[&item.path]);
             rows.push(Unit { source: Rc::clone(&source), item: n, concept, lines });
         }
     }
     Ok(rows)
+}
+
+/// One module of `client-core`, for the ledger in full.
+#[derive(Debug)]
+pub struct Module {
+    /// Its file.
+    pub source: Rc<Source>,
+    /// Its name as the ledger writes it.
+    pub name: String,
+    /// The concept's index.
+    pub concept: usize,
+    /// What else it serves.
+    pub also: Vec<usize>,
+    /// Its lines of code, without `use`, `mod` and tests.
+    pub lines: usize,
+}
+
+/// The modules of `client-core` with their concept and lines.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn modules(tree: &Tree, ledger: &Ledger) -> Result<Vec<Module>, Problem> {
+    let classes = &ledger.classed.shared;
+    let files = files_of(tree, SHARED)?;
+    let row = |source: Rc<Source>| {
+        let entry = module_class(&source, classes).filter(|_| !source.test)?;
+        let (concept, also) = (entry.concept, entry.also.clone());
+        let name = module_name(&source).to_owned();
+        let lines = module_lines(&source, classes)[concept];
+        Some(Module { source, name, concept, also, lines })
+    };
+    Ok(files.into_iter().filter_map(row).collect())
 }

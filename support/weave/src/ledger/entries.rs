@@ -2,15 +2,15 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{STAGES, concept};
+use super::{SHARED, STAGES, concept};
 use crate::problem::{Problem, Problems};
 
-/// One item under one concept.
+/// One item of a stage, or one module of `client-core`, under one concept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The stage's package.
-    pub stage: String,
-    /// The item's path in the package, its file's module in front.
+    /// The package: a stage, or `client-core`.
+    pub package: String,
+    /// The item's path in the package, its file's module in front; for `client-core` the module.
     pub path: String,
     /// The concept, as an index into the list.
     pub concept: usize,
@@ -39,9 +39,15 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Entry>, Problems> {
                     reader.module(stage.get_ref(), module.get_ref(), concepts.get_ref());
                 }
             }
+            DeValue::Table(concepts) if stage.get_ref() == SHARED => {
+                reader.concepts(SHARED, "lib", concepts);
+            }
             _ => {
-                let message =
-                    format!("`{}` is no stage: {}", stage.get_ref(), STAGES.join(", "));
+                let message = format!(
+                    "`{}` is no stage, and not {SHARED}: {}",
+                    stage.get_ref(),
+                    STAGES.join(", ")
+                );
                 reader.problems.push(Problem::at(file, line, message));
             }
         }
@@ -63,6 +69,10 @@ impl Reader<'_> {
             let message = format!("[{stage}.{module}] is no table");
             return self.problems.push(Problem::of(self.file, message));
         };
+        self.concepts(stage, module, concepts);
+    }
+
+    fn concepts(&mut self, package: &str, module: &str, concepts: &DeTable<'_>) {
         for (names, items) in concepts {
             let line = (self.line_at)(names.span().start);
             let (concept, also) = match concepts_of(names.get_ref()) {
@@ -84,8 +94,14 @@ impl Reader<'_> {
                 };
                 for name in spread(text) {
                     let path = if module == "lib" { name } else { format!("{module}::{name}") };
-                    let stage = stage.to_owned();
-                    self.entries.push(Entry { stage, path, concept, also: also.clone(), line });
+                    let package = package.to_owned();
+                    self.entries.push(Entry {
+                        package,
+                        path,
+                        concept,
+                        also: also.clone(),
+                        line,
+                    });
                 }
             }
         }

@@ -19,10 +19,10 @@ pub fn propose(tree: &Tree, book: &Path) -> Result<String, Problems> {
     for stage in STAGES {
         let classes: Classes = entries
             .iter()
-            .filter(|e| e.stage == stage)
+            .filter(|e| e.package == stage)
             .map(|e| (e.path.clone(), e.clone()))
             .collect();
-        for source in units::stage_files(tree, stage)? {
+        for source in units::files_of(tree, stage)? {
             file(&mut out, &source, &classes);
         }
     }

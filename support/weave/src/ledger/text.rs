@@ -5,8 +5,10 @@ use super::count::{Ledger, Lines, NOT_CLASSED, TESTS};
 
 /// The table, and how it is read.
 pub fn text(ledger: &Ledger) -> String {
-    let mut out =
-        row("", ["stage 1", "-", "+", "stage 2", "-", "+", "stage 3"].map(str::to_owned));
+    let mut out = row(
+        "",
+        ["stage 1", "-", "+", "stage 2", "-", "+", "stage 3", "shared"].map(str::to_owned),
+    );
     let counted = |name: &str, of: &dyn Fn(&Lines) -> usize| {
         let [one, two] = &ledger.steps;
         let stage = |n: usize| of(&ledger.stages[n]).to_string();
@@ -20,6 +22,7 @@ pub fn text(ledger: &Ledger) -> String {
             deleted(&two.deleted),
             added(&two.added),
             stage(2),
+            of(&ledger.shared).to_string(),
         ];
         row(name, cells)
     };
@@ -33,14 +36,15 @@ pub fn text(ledger: &Ledger) -> String {
     out.push_str(&format!(
         "\nRead a row from left to right: lines of code that stage 1 (rotor) spends on a concept, what \
          the\nstep to stage 2 (mio) deleted of them (-) and added (+), stage 2's lines, the step to \
-         stage 3 (tokio).\nNo comments are counted. {:.1} % of the lines stand in items that serve a \
+         stage 3 (tokio).\nThe last column is client-core, which all stages share: it depends on no I/O \
+         model.\nNo comments are counted. {:.1} % of the lines stand in items that serve a \
          second concept too.\n",
         ledger.mixed_percent()
     ));
     out
 }
 
-fn row(name: &str, cells: [String; 7]) -> String {
+fn row(name: &str, cells: [String; 8]) -> String {
     let cells: String = cells.iter().map(|cell| format!("{cell:>9}")).collect();
     format!("{name:<14}{cells}\n")
 }

@@ -27,7 +27,9 @@ A call takes {{#figure calls.json rows.stage=two.ns}} ns, {{#ratio calls.json ro
 
 {{#ledger-items stage1-rotor}}
 
-Waking had {{#ledger-lines wakeup stage=1}} line.
+{{#ledger-items client-core}}
+
+Waking had {{#ledger-lines wakeup stage=1}} line, and timers have {{#ledger-lines timers of=shared}} in common.
 
 {{#done-by stage1-rotor::pool}}
 
@@ -66,7 +68,10 @@ fn a_whole_book_shows_what_its_directives_name() {
         // Numbers.
         "It holds 4,096, in 3 lines, and has\n2 functions.",
         "A call takes 12 ns, 2.5 times less.",
-        "Waking had 1 line.",
+        "Waking had 1 line, and timers have 1 in common.",
+        // What is shared has its column: lines of the concept, then `mod`, then tests.
+        "<tr><th scope=\"row\"><code>limits</code></th><td>timers, also pooling</td><td class=\"n\">1</td></tr>",
+        "<td class=\"n\">1</td><td class=\"n\">1</td></tr>\n\n<tr><th scope=\"row\">tests",
         // A deleted line is a `del`, whoever found it.
         "<del class=\"l\" data-n=\"15\">",
         "nobody is woken",

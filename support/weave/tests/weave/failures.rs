@@ -26,7 +26,7 @@ fn an_unknown_path_names_what_is_near() {
     page_fails("{{#item stage1-rotor::pool::Pool::chekout}}", "`pool::Pool::checkout`");
     page_fails(
         "{{#item stage9::pool}}",
-        "the workspace has stage1-rotor, stage2-mio, stage3-tokio",
+        "the workspace has client-core, stage1-rotor, stage2-mio, stage3-tokio",
     );
     page_fails("{{#file stage1-rotor::pol}}", "`pool`");
     page_fails("{{#item stage1-rotor::pool}}", "is a file: write `file`");
@@ -211,6 +211,27 @@ fn the_ledger_has_each_item_once() {
     let concept = Workspace::with_ledger("# A?\n");
     concept.replace("book/ledger.toml", "wakeup", "waking");
     fails(&concept, "book/ledger.toml:3", "`waking` is no concept: interest, wakeup");
+}
+
+#[test]
+fn the_ledger_has_each_module_of_what_is_shared_once() {
+    let missing = Workspace::with_ledger("# A?\n");
+    missing.replace("book/ledger.toml", "\"timers also pooling\" = [\"limits\"]", "");
+    fails(&missing, "client-core/src/limits.rs", "`limits` has no concept in the ledger's [");
+
+    let unknown = Workspace::with_ledger("# A?\n");
+    unknown.replace("book/ledger.toml", "[\"limits\"]", "[\"limits\", \"limit\"]");
+    fails(&unknown, "book/ledger.toml:10", "no module `limit`; near it: `limits`");
+
+    let twice = Workspace::with_ledger("# A?\n");
+    twice.replace("book/ledger.toml", "[\"lib\"]", "[\"lib\", \"limits\"]");
+    fails(&twice, "book/ledger.toml:10", "`limits` stands on line 9 too");
+
+    let covered = Workspace::with_ledger("# A?\n");
+    covered
+        .write("client-core/src/limits/most.rs", "//! The most.\npub const MOST: usize = 2;\n");
+    covered.draw();
+    covered.build().unwrap();
 }
 
 #[test]

@@ -29,8 +29,8 @@ fn the_ledger_s_sums_are_those_of_its_files() {
     let workspace = Workspace::with_ledger("# A?\n");
     let tree = Tree::open(workspace.root()).unwrap();
     let ledger = ledger::read(&tree, &workspace.root().join("book")).unwrap();
-    let sum: usize = ledger.stages.iter().flatten().sum();
+    let sum: usize = ledger.stages.iter().chain([&ledger.shared]).flatten().sum();
     let files = ledger::count::files(&tree).unwrap();
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 8);
     assert_eq!(files.values().sum::<usize>(), sum);
 }

@@ -59,6 +59,17 @@ impl Pool {
 }
 "#;
 
+const LIMITS: &str = r#"//! How much.
+
+/// The least.
+pub const LEAST: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    const LEAST: usize = 2;
+}
+"#;
+
 const LEDGER: &str = r#"[stage1-rotor.pool]
 pooling = ["MOST", "Pool", "impl Pool", "Pool::checkout"]
 wakeup = ["wake"]
@@ -66,6 +77,9 @@ wakeup = ["wake"]
 pooling = ["Pool", "impl Pool", "Pool::checkout"]
 [stage3-tokio.pool]
 pooling = ["Pool", "impl Pool", "Pool::checkout"]
+[client-core]
+surface = ["lib"]
+"timers also pooling" = ["limits"]
 "#;
 
 const DONE_BY: &str = r#"[stage1-rotor.pool]
@@ -74,7 +88,7 @@ const DONE_BY: &str = r#"[stage1-rotor.pool]
 "#;
 
 impl Workspace {
-    /// Three stages of one file each, all of them shown, and a page with this text.
+    /// Three stages of one file each, all of them shown, what they share, and a page with this text.
     pub(crate) fn new(page: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +96,7 @@ impl Workspace {
         let this = Self(std::env::temp_dir().join(name));
         this.write(
             "Cargo.toml",
-            "[workspace]\nmembers = [\"stage1-rotor\", \"stage2-mio\", \"stage3-tokio\"]\n",
+            "[workspace]\nmembers = [\"stage1-rotor\", \"stage2-mio\", \"stage3-tokio\", \"client-core\"]\n",
         );
         for (stage, pool) in [("stage1-rotor", OLD), ("stage2-mio", NEW), ("stage3-tokio", NEW)]
         {
@@ -93,6 +107,9 @@ impl Workspace {
             this.write(&format!("{stage}/src/lib.rs"), "//! A stage.\n\npub mod pool;\n");
             this.write(&format!("{stage}/src/pool.rs"), pool);
         }
+        this.write("client-core/Cargo.toml", "[package]\nname = \"client-core\"\n");
+        this.write("client-core/src/lib.rs", "//! What they share.\n\npub mod limits;\n");
+        this.write("client-core/src/limits.rs", LIMITS);
         this.write("book/book.toml", BOOK);
         this.write(
             "book/src/SUMMARY.md",
