@@ -11,7 +11,7 @@ use mdbook_preprocessor::Preprocessor;
 use crate::book::{self, preprocess::Weave};
 use crate::commands::{Output, collect, recording, run};
 use crate::sources::Tree;
-use crate::{done_by, ledger};
+use crate::{done_by, ledger, rules};
 
 const USAGE: &str = "\
 weave: the book's tool (run it from the workspace's root)
@@ -23,6 +23,8 @@ weave: the book's tool (run it from the workspace's root)
   weave ledger --files        lines of code of each file that the ledger counts, for another counter
   weave ledger --propose      entries that the ledger lacks, guessed, to be put in by hand
   weave ledger --write        draw book/ledger.svg, which the README shows
+  weave rules                 check the rules of the code that CONTRIBUTING.md names
+  weave names                 type names that are defined more than once, and what they mean
   weave done-by --propose     deleted items for which book/now-done-by.toml has no entry
   weave                       the preprocessor, as mdBook calls it";
 
@@ -43,6 +45,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["ledger", "--files"] => print_files(),
         ["ledger", "--propose"] => propose(),
         ["ledger", "--write"] => write_picture(),
+        ["rules"] => check_rules(),
+        ["names"] => print_names(),
         ["done-by", "--propose"] => propose_done_by(),
         ["--help" | "-h"] => {
             println!("{USAGE}");
@@ -180,6 +184,20 @@ fn write_picture() -> Result<(), String> {
     let counted = ledger::read(&tree, &book).map_err(|e| e.to_string())?;
     std::fs::write(book.join(ledger::picture::FILE), ledger::picture::file(&counted))
         .map_err(|e| e.to_string())
+}
+
+fn check_rules() -> Result<(), String> {
+    let tree = Tree::open(&root()?).map_err(|e| e.to_string())?;
+    rules::check(&tree).map_err(|e| e.to_string())
+}
+
+fn print_names() -> Result<(), String> {
+    let root = root()?;
+    let tree = Tree::open(&root).map_err(|e| e.to_string())?;
+    let text = std::fs::read_to_string(root.join(rules::names::FILE)).unwrap_or_default();
+    let meanings = rules::names::parse(&text).map_err(|e| e.to_string())?;
+    print!("{}", rules::names::text(&tree, &meanings).map_err(|e| e.to_string())?);
+    Ok(())
 }
 
 /// Deleted items without an entry, as lines for the file.

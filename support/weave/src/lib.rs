@@ -11,7 +11,7 @@
 //! - [`trace`] reads the recordings of the three stages that the tour makes.
 //! - [`ledger`] classes every item of the stages and counts; [`done_by`] says who does a deleted item's
 //!   work today, looked up by [`upstream`] in the locked sources.
-//! - [`checks`] goes over the built pages.
+//! - [`checks`] goes over the built pages, [`rules`] over the stages' code.
 //! - [`book`] is the mdBook preprocessor, and the build as a library call.
 //!
 //! The reference of the directives is in this package's README.
@@ -30,6 +30,7 @@ pub mod problem;
 pub mod process;
 pub mod render;
 pub mod results;
+pub mod rules;
 pub mod sources;
 pub mod trace;
 pub mod upstream;

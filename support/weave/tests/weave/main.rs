@@ -7,5 +7,6 @@ mod doors;
 mod failures;
 #[cfg(unix)]
 mod fetch;
+mod rules;
 mod sources;
 mod workspace;
