@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
-};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use http_body_util::Full;
 
 use crate::{Error, Origin};
@@ -41,10 +39,9 @@ impl Outgoing {
         let (parts, body) = request.into_parts();
         let body = whole(body);
         let origin = Origin::of(&parts.uri)?;
-        check(&parts, body.len())?;
-        let head = encode_head(&parts, &origin, body.len());
-        let close = has_token(&parts.headers, &header::CONNECTION, "close");
-        Ok(Outgoing { origin, method: parts.method, head, body, close })
+        let fields = check(&parts, body.len())?;
+        let head = encode_head(&parts, &fields, &origin, body.len());
+        Ok(Outgoing { origin, method: parts.method, head, body, close: fields.close })
     }
 
     /// Bytes in all.
@@ -76,8 +73,15 @@ fn whole(body: Full<Bytes>) -> Bytes {
     }
 }
 
-fn check(parts: &Parts, body: usize) -> Result<(), Error> {
-    let headers = &parts.headers;
+/// What the caller's fields say about the message.
+#[derive(Default)]
+struct Fields {
+    host: bool,
+    content_length: bool,
+    close: bool,
+}
+
+fn check(parts: &Parts, body: usize) -> Result<Fields, Error> {
     if parts.method == Method::CONNECT {
         return Err(Error::invalid(
             "CONNECT is not supported: expected a method with a response",
@@ -86,39 +90,51 @@ fn check(parts: &Parts, body: usize) -> Result<(), Error> {
     if parts.version != Version::HTTP_11 {
         return Err(Error::invalid(format!("expected HTTP/1.1, found {:?}", parts.version)));
     }
-    for name in [header::TRANSFER_ENCODING, header::UPGRADE] {
-        if headers.contains_key(&name) {
-            return Err(Error::invalid(format!(
-                "the field {name} is not supported in a request"
-            )));
+    let mut fields = Fields::default();
+    // One pass costs less than a look-up of each name.
+    for (name, value) in &parts.headers {
+        match name.as_str() {
+            "host" if fields.host => {
+                return Err(Error::invalid("expected at most one host field"));
+            }
+            "host" => fields.host = true,
+            "content-length" => {
+                fields.content_length = true;
+                if value.to_str().ok().and_then(|v| v.parse().ok()) != Some(body) {
+                    return Err(Error::invalid(format!(
+                        "expected content-length to be {body}"
+                    )));
+                }
+            }
+            "connection" => fields.close |= has_token([value], "close"),
+            "transfer-encoding" | "upgrade" => {
+                return Err(Error::invalid(format!(
+                    "the field {name} is not supported in a request"
+                )));
+            }
+            _ => {}
         }
     }
-    if headers.get_all(header::HOST).iter().count() > 1 {
-        return Err(Error::invalid("expected at most one host field"));
-    }
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        if value.to_str().ok().and_then(|v| v.parse().ok()) != Some(body) {
-            return Err(Error::invalid(format!("expected content-length to be {body}")));
-        }
-    }
-    Ok(())
+    Ok(fields)
 }
 
 /// Request line and fields.
-fn encode_head(parts: &Parts, origin: &Origin, body: usize) -> Bytes {
+fn encode_head(parts: &Parts, told: &Fields, origin: &Origin, body: usize) -> Bytes {
     let target = target(&parts.uri);
-    let host = (!parts.headers.contains_key(header::HOST)).then(|| origin.authority().as_str());
-    let length = (body > 0 || wants_length(parts)).then(|| body.to_string());
+    let host = (!told.host).then(|| origin.authority().as_str());
+    let length = (body > 0 || told.content_length || expects_body(&parts.method))
+        .then(|| body.to_string());
+    // The length is written anew, so that it stands there once.
     let fields = || parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
 
     // Exactly as much as it takes: `Bytes` keeps such a buffer without another allocation.
     let method = parts.method.as_str();
     let line = method.len() + 1 + target.len() + " HTTP/1.1\r\n".len();
     let size = |name: &HeaderName, value: usize| name.as_str().len() + value + ": \r\n".len();
-    let told = host.map_or(0, |host| size(&header::HOST, host.len()))
+    let added = host.map_or(0, |host| size(&header::HOST, host.len()))
         + length.as_ref().map_or(0, |length| size(&header::CONTENT_LENGTH, length.len()));
     let given: usize = fields().map(|(name, value)| size(name, value.len())).sum();
-    let mut out = Vec::with_capacity(line + told + given + 2);
+    let mut out = Vec::with_capacity(line + added + given + 2);
 
     for part in [method, " ", &target, " HTTP/1.1\r\n"] {
         out.put_slice(part.as_bytes());
@@ -161,14 +177,13 @@ fn target(uri: &Uri) -> Cow<'_, str> {
 /// The bytes of a path and a query (RFC 3986 sections 3.3 and 3.4), and the percent sign of what is
 /// encoded already.
 fn may_stand_in_target(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte)
+    matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~')
 }
 
 /// Whether an empty body is announced too: by methods that define a meaning for one (RFC 9110
-/// section 8.6), and where the caller said so.
-fn wants_length(parts: &Parts) -> bool {
-    [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method)
-        || parts.headers.contains_key(header::CONTENT_LENGTH)
+/// section 8.6).
+fn expects_body(method: &Method) -> bool {
+    matches!(method.as_str(), "POST" | "PUT" | "PATCH")
 }
 
 fn put_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
@@ -179,8 +194,11 @@ fn put_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 }
 
 /// Whether a field that is a list of tokens has this one, in any case.
-pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers.get_all(name).iter()).any(|found| found.eq_ignore_ascii_case(token))
+pub(crate) fn has_token<'a>(
+    values: impl IntoIterator<Item = &'a HeaderValue>,
+    token: &str,
+) -> bool {
+    tokens(values.into_iter()).any(|found| found.eq_ignore_ascii_case(token))
 }
 
 /// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1). What is no text

@@ -212,7 +212,7 @@ impl Parsed {
 
     /// Whether the connection may be kept (RFC 9112 section 9.3).
     pub(super) fn keep_alive(&self, length: BodyLength) -> Option<KeepAlive> {
-        let says = |token| has_token(&self.headers, &header::CONNECTION, token);
+        let says = |token| has_token(self.headers.get_all(header::CONNECTION), token);
         let kept = match self.version {
             Version::HTTP_10 => says("keep-alive") && !says("close"),
             _ => !says("close"),
