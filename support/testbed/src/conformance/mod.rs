@@ -57,19 +57,22 @@ macro_rules! conformance_tests {
     };
 }
 
-/// One test for each case of one group; a step of [`conformance_tests!`](crate::conformance_tests).
+/// One test for each case of one group, in a module of the group's name, so that a group can be run
+/// alone; a step of [`conformance_tests!`](crate::conformance_tests).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_group {
     ($client:ty, $over:ident, $group:ident: $($case:ident)*) => {
-        $(
-            #[test]
-            fn $case() {
-                $crate::run::bounded(stringify!($case), || {
-                    $crate::server::$over($crate::conformance::$group::$case::<$client>);
-                });
-            }
-        )*
+        mod $group {
+            $(
+                #[test]
+                fn $case() {
+                    $crate::run::bounded(stringify!($case), || {
+                        $crate::server::$over($crate::conformance::$group::$case::<$client>);
+                    });
+                }
+            )*
+        }
     };
 }
 
