@@ -10,23 +10,24 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     thread,
     time::Instant,
 };
 
 use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, io_model};
+use client_core::{Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
 
 use crate::{
-    call,
     event_loop::EventLoop,
+    oneshot,
     parts::Parts,
-    shared::{Answer, Call, EndGuard, Message, PendingRequest, Shared},
-    timer::{Armed, after},
+    pending::{PendingRequest, ReplyReceiver},
+    shared::{EndGuard, Message, Shared},
+    timer::Armed,
 };
 
 /// A pooled HTTP/1.1 client on an event loop of its own.
@@ -64,7 +65,7 @@ enum State {
     /// Not yet polled.
     New(Request<Full<Bytes>>),
     /// Accepted.
-    Waiting(Call),
+    Waiting(ReplyReceiver),
     Done,
 }
 
@@ -146,7 +147,7 @@ impl Client {
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.handle.shared.close();
         let shared = self.handle.shared.clone();
-        std::future::poll_fn(move |cx| shared.poll_end(cx))
+        std::future::poll_fn(move |cx| shared.ended.poll(cx))
     }
 }
 
@@ -202,18 +203,18 @@ impl fmt::Debug for Client {
 
 impl ResponseFuture {
     /// Checks the request and gives it to the loop.
-    fn accept(&self, request: Request<Full<Bytes>>) -> Result<Call, Error> {
+    fn accept(&self, request: Request<Full<Bytes>>) -> Result<ReplyReceiver, Error> {
         let request = Outgoing::new(request)?;
         if self.shared.is_closing() {
             return Err(Error::ShutDown);
         }
         self.shared.security.check(&request.origin)?;
         let deadline = self.config.total_timeout.map(|total| after(Instant::now(), total));
-        let (call, reply) = call::channel();
+        let (reply, answer) = oneshot::channel();
         let timer = Armed::default();
         let pending = PendingRequest { request, reply, deadline, attempts: 1, timer };
         self.shared.inbox.push(Message::Request(pending)).map_err(|_| Error::ShutDown)?;
-        Ok(call)
+        Ok(answer)
     }
 }
 
@@ -225,27 +226,26 @@ impl Future for ResponseFuture {
             && let State::New(request) = std::mem::replace(&mut self.state, State::Done)
         {
             match self.accept(request) {
-                Ok(call) => self.state = State::Waiting(call),
+                Ok(answer) => self.state = State::Waiting(answer),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        let State::Waiting(call) = &mut self.state else {
+        let State::Waiting(answer) = &mut self.state else {
             return Poll::Ready(Err(Error::ShutDown));
         };
-        call.poll(cx).map(|answer| {
-            self.state = State::Done;
-            answer.unwrap_or(Err(Error::ShutDown))
-        })
+        let answer = ready!(answer.poll(cx));
+        self.state = State::Done;
+        Poll::Ready(answer.unwrap_or(Err(Error::ShutDown)))
     }
 }
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        if let State::Waiting(call) = &mut self.state
-            && let Some(place) = call.cancel()
+        if let State::Waiting(answer) = &mut self.state
+            && let Some(holder) = answer.cancel()
         {
-            // A loop that has ended has forgotten the request.
-            let _ = self.shared.inbox.push(Message::Cancel(place));
+            // A loop that has ended holds no request.
+            let _ = self.shared.inbox.push(Message::Cancel(holder));
         }
     }
 }

@@ -1,148 +1,144 @@
-//! Makes a connection: name, addresses, race, TCP, TLS.
+//! Establishes a connection: name, addresses, TCP, TLS.
 //!
 //! ```text
-//!   Resolve ──▶ Race, of TCP ──▶ Handshake, of TLS if it is https ──▶ a connection
-//!                                    ▲
-//!   or a user's Dial ────────────────┘
+//!   Resolving ──▶ Racing, a handshake for each candidate ──▶ Handshaking, TLS if it is https
+//!                                                               ▲
+//!   or a user's connector ──────────────────────────────────────┘
 //! ```
 //!
 //! Its rules:
-//! - a name that is an address already asks no resolver;
-//! - addresses are raced (RFC 8305): the next one is tried when the last one has had
-//!   [`ATTEMPT_DELAY`] for itself, or has failed;
-//! - one deadline spans all of it;
-//! - the race ends with TCP. The socket that wins keeps its token, and the losers are closed before
-//!   its first byte;
-//! - a socket that shakes hands is asked to go on at whatever event: what it waits for is its own
-//!   affair, until it can serve;
-//! - parts of the user's are foreign code: their panic fails one request, not the loop.
+//! - a name that is an address needs no resolver;
+//! - the addresses are the candidates of a race ([`HappyEyeballs`]), each with a socket of its own.
+//!   The race ends with TCP: the socket that wins keeps its key, and the others are closed before it
+//!   sends its first byte;
+//! - one deadline covers all steps;
+//! - a handshake is called at each event, whatever the socket is ready for, until the stream can
+//!   serve;
+//! - a user's code may panic. One request fails by it, and not the loop.
 
 use std::{
-    convert::Infallible,
     io, mem,
-    net::{IpAddr, SocketAddr},
-    task::{Context, Poll, Waker},
+    net::SocketAddr,
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Lookups, Origin, Resolving, Scheme, TimeoutPhase,
-    interleave, io_model, pool::SlotId,
+    AttemptError, Error, HappyEyeballs, Lookups, Origin, Resolving, Scheme, TimeoutPhase, after,
+    catch_panic, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
 
 use crate::{
     connection::Connection,
-    event_loop::{EventLoop, Owner, Pooled},
+    event_loop::{EventLoop, Owner, PooledConnection, watch},
     framing::Readiness,
-    parts::{Dial, guard},
-    slab::Key,
-    timer::after,
+    parts::Dial,
+    token::Key,
     transport::{Stream, Transport},
 };
 
-/// A connection that is being made.
+/// A connection that is being established.
 pub(crate) struct Connecting {
-    /// Its slot in the pool.
     slot: SlotId,
-    /// The sockets that race, or the one that shakes hands.
-    attempts: Vec<Key>,
     target: Origin,
-    /// When it has to be made.
+    state: State,
+    /// The candidates of the race, or the one stream whose handshake is under way.
+    handshakes: Vec<Key>,
+    /// When the connection has to be established.
     until: Instant,
-    link: Link,
-    /// Woken when the resolver can go on.
+    /// Woken when the resolver can continue.
     waker: Waker,
 }
 
-/// How far it has come.
-enum Link {
-    Resolve(Resolving),
-    Race(Race),
-    Handshake,
+/// The step that is under way.
+enum State {
+    Resolving(Resolving),
+    Racing(HappyEyeballs<Instant>),
+    Handshaking,
 }
 
-/// A socket that is on its way to serve.
-pub(crate) struct Attempt {
+/// A stream that cannot serve yet.
+pub(crate) struct Handshake {
     /// The key of its [`Connecting`].
     connecting: Key,
     stream: Stream,
-    step: Step,
-    /// What the loop was told about it. What of this the handshake has used up is not known.
-    pub(crate) told: Readiness,
+    layer: Layer,
+    /// What its events have reported. The handshake may have used some of it up.
+    pub(crate) readiness: Readiness,
 }
 
-/// What a socket's handshake is about.
+/// Whose handshake it is.
 #[derive(Clone, Copy)]
-enum Step {
-    /// TCP, in a race for this address.
-    Tcp(SocketAddr),
-    /// Whatever a user's stream needs.
-    Dial,
+enum Layer {
+    /// TCP's, for the candidate with this address.
+    Candidate(SocketAddr),
+    /// That of a stream from a user's connector.
+    Connector,
     Tls,
 }
 
-/// What [`Connecting`] needs next.
-enum Next {
-    /// An event, a wake or its deadline.
-    Wait,
-    /// A connection to this address, to be reported by [`Connecting::failed`] if it fails.
-    Try(SocketAddr),
-    /// Nothing any more.
-    Lost(Error),
-}
-
 impl Connecting {
-    /// The next step, as far as it can be made now. `limit` is the time for all of them.
-    fn next(&mut self, now: Instant, limit: Duration) -> Next {
+    /// Goes as far as it can without a socket: returns the candidate to start now, or why there is
+    /// no connection. `limit` is the length of the deadline.
+    fn poll_candidate(&mut self, now: Instant, limit: Duration) -> Poll<Result<SocketAddr, Error>> {
         if self.until <= now {
             let phase = TimeoutPhase::Connect;
-            return Next::Lost(Error::Timeout { phase, after: limit });
+            return Poll::Ready(Err(Error::Timeout { phase, after: limit }));
         }
-        if let Link::Resolve(lookup) = &mut self.link {
-            let mut cx = Context::from_waker(&self.waker);
-            match lookup.as_mut().poll(&mut cx) {
-                Poll::Pending => return Next::Wait,
-                Poll::Ready(Err(error)) => {
-                    return Next::Lost(Error::resolve(self.target.host(), error));
-                }
-                Poll::Ready(Ok(addresses)) => {
-                    self.link = Link::Race(Race::new(addresses, self.target.port(), now));
-                }
+        if let State::Resolving(lookup) = &mut self.state {
+            let found = ready!(lookup.as_mut().poll(&mut Context::from_waker(&self.waker)))
+                .map_err(|error| Error::resolve(self.target.host(), error))?;
+            self.state = State::Racing(HappyEyeballs::new(found, self.target.port(), now));
+        }
+        let State::Racing(race) = &mut self.state else { return Poll::Pending };
+        match race.start_next(now) {
+            Some(candidate) => Poll::Ready(Ok(candidate)),
+            None if race.is_lost() => {
+                Poll::Ready(Err(Error::connect(&self.target, race.take_failures())))
             }
-        }
-        let Link::Race(race) = &mut self.link else { return Next::Wait };
-        match race.next(now) {
-            Some(address) => Next::Try(address),
-            None if race.is_lost() => Next::Lost(Error::connect(&self.target, race.failures())),
-            None => Next::Wait,
+            None => Poll::Pending,
         }
     }
 
-    /// An address did not take the connection.
-    fn failed(&mut self, address: SocketAddr, error: io::Error, now: Instant) {
-        if let Link::Race(race) = &mut self.link {
-            race.failed(AttemptError::new(address, error), now);
+    /// A candidate has failed.
+    fn failed(&mut self, candidate: SocketAddr, error: io::Error, now: Instant) {
+        if let State::Racing(race) = &mut self.state {
+            race.failed(AttemptError::new(candidate, error), now);
         }
     }
 
-    /// When [`Connecting::next`] is to be called again in any case.
+    /// When [`Connecting::poll_candidate`] is to be called again.
     pub(crate) fn deadline(&self) -> Instant {
-        match &self.link {
-            Link::Race(race) => race.due().map_or(self.until, |due| due.min(self.until)),
-            Link::Resolve(_) | Link::Handshake => self.until,
+        match &self.state {
+            State::Racing(race) => race.due().map_or(self.until, |due| due.min(self.until)),
+            State::Resolving(_) | State::Handshaking => self.until,
         }
     }
 }
 
-impl Link {
-    fn first(target: &Origin, resolver: &Lookups, now: Instant) -> Self {
+impl State {
+    fn first(target: &Origin, lookups: &Lookups, now: Instant) -> Self {
         let name = target.name();
         match name.as_address() {
-            Some(address) => Link::Race(Race::new(vec![address], target.port(), now)),
+            Some(address) => {
+                State::Racing(HappyEyeballs::new(vec![address], target.port(), now))
+            }
             None => {
                 io_model!(resolve, name = name.as_str());
-                Link::Resolve(resolver.resolve(name))
+                State::Resolving(lookups.resolve(name))
+            }
+        }
+    }
+}
+
+impl Layer {
+    /// The error if this handshake fails. A race lists the failures of its candidates instead.
+    fn error(self, error: io::Error) -> Error {
+        match self {
+            Layer::Tls => Error::handshake(error),
+            Layer::Candidate(_) | Layer::Connector => {
+                Error::io("opening a stream to the origin", error)
             }
         }
     }
@@ -151,45 +147,44 @@ impl Link {
 // ===== impl EventLoop: from a name to a connection =====
 
 impl EventLoop {
-    /// Begins to make a connection for this slot.
+    /// Starts to establish a connection for this slot.
     pub(crate) fn connect(&mut self, slot: SlotId, target: Origin) {
-        let key = self.insert(Owner::Connecting(Connecting {
-            link: match self.dial {
-                Some(_) => Link::Handshake,
-                None => Link::first(&target, &self.resolver, self.now),
-            },
-            waker: self.shared.waker(self.entries.vacant_key()),
-            until: after(self.now, self.config.connect_timeout),
-            attempts: Vec::new(),
-            slot,
-            target,
-        }));
+        let state = match self.dial {
+            Some(_) => State::Handshaking,
+            None => State::first(&target, &self.lookups, self.now),
+        };
+        let until = after(self.now, self.config.connect_timeout);
+        let key = self.entries.insert_with_key(|key| {
+            let (handshakes, waker) = (Vec::new(), self.shared.waker(key));
+            Owner::Connecting(Connecting { slot, target, state, handshakes, until, waker }).into()
+        });
         self.slots.set(slot, key);
         match self.dial.clone() {
             Some(dial) => self.dial(key, &*dial),
-            None => self.go_on(key),
+            None => self.continue_connecting(key),
         }
     }
 
     /// Goes as far as it can now.
-    pub(crate) fn go_on(&mut self, key: Key) {
+    pub(crate) fn continue_connecting(&mut self, key: Key) {
         loop {
             let (now, limit) = (self.now, self.config.connect_timeout);
             let Some(connecting) = self.connecting(key) else { return };
-            match connecting.next(now, limit) {
-                Next::Wait => return self.arm(key),
-                Next::Try(address) => self.attempt(key, address),
-                Next::Lost(error) => return self.lost(key, error),
+            match connecting.poll_candidate(now, limit) {
+                Poll::Pending => return self.arm(key),
+                Poll::Ready(Ok(candidate)) => self.start_candidate(key, candidate),
+                Poll::Ready(Err(error)) => return self.connect_failed(key, error),
             }
         }
     }
 
-    /// Opens a socket for the race.
-    fn attempt(&mut self, key: Key, address: SocketAddr) {
+    /// Opens the socket of a candidate.
+    fn start_candidate(&mut self, key: Key, address: SocketAddr) {
         io_model!(connect, address = %address);
-        let begun = TcpStream::connect(address)
-            .and_then(|stream| self.open(key, Stream::Tcp(stream), Step::Tcp(address)));
-        if let Err(error) = begun {
+        let started = TcpStream::connect(address).and_then(|stream| {
+            self.add_handshake(key, Stream::Tcp(stream), Layer::Candidate(address))
+        });
+        if let Err(error) = started {
             let now = self.now;
             if let Some(connecting) = self.connecting(key) {
                 connecting.failed(address, error, now);
@@ -197,125 +192,129 @@ impl EventLoop {
         }
     }
 
-    /// Lets the user's part open a stream.
+    /// Lets the user's connector open a stream.
     fn dial(&mut self, key: Key, dial: &dyn Dial) {
         let Some(target) = self.target(key) else { return };
-        io_model!(connect, why = "dial");
-        let begun = guard(|| dial.dial(&target))
-            .flatten()
-            .and_then(|stream| self.open(key, Stream::Other(stream), Step::Dial));
-        match begun {
-            Ok(attempt) => {
+        io_model!(connect, why = "connector");
+        let started = catch_panic(|| dial.dial(&target)).flatten().and_then(|stream| {
+            self.add_handshake(key, Stream::Other(stream), Layer::Connector)
+        });
+        match started {
+            Ok(handshake) => {
                 self.arm(key);
-                self.shake_hands(attempt);
+                self.handshake(handshake);
             }
-            Err(error) => self.lost(key, Step::Dial.error(error)),
+            Err(error) => self.connect_failed(key, Layer::Connector.error(error)),
         }
     }
 
-    fn open(&mut self, connecting: Key, mut stream: Stream, step: Step) -> io::Result<Key> {
-        self.watch(self.entries.vacant_key(), &mut stream)?;
-        let told = Readiness::default();
-        let key = self.insert(Owner::Attempt(Attempt { connecting, stream, step, told }));
+    /// Registers a stream that cannot serve yet.
+    fn add_handshake(
+        &mut self,
+        connecting: Key,
+        mut stream: Stream,
+        layer: Layer,
+    ) -> io::Result<Key> {
+        let registry = self.poll.registry();
+        let key = self.entries.try_insert_with_key(|key| {
+            watch(registry, key, &mut stream)?;
+            let readiness = Readiness::default();
+            let handshake = Handshake { connecting, stream, layer, readiness };
+            Ok::<_, io::Error>(Owner::Handshake(handshake).into())
+        })?;
         if let Some(connecting) = self.connecting(connecting) {
-            connecting.attempts.push(key);
+            connecting.handshakes.push(key);
         }
         Ok(key)
     }
 
-    /// Lets a socket go on with its handshake, and does what comes of it.
-    pub(crate) fn shake_hands(&mut self, key: Key) {
-        let Some(Owner::Attempt(attempt)) =
-            self.entries.get_mut(key).map(|entry| &mut entry.owner)
-        else {
-            return;
-        };
-        let (connecting, step) = (attempt.connecting, attempt.step);
-        match (attempt.stream.handshake(), step) {
-            (Ok(()), Step::Tcp(_)) => self.won(key, connecting),
-            (Ok(()), Step::Dial) => self.secure(key, connecting),
-            (Ok(()), Step::Tls) => self.connected(key, connecting),
-            (Err(error), _) => match (error.kind(), step) {
+    /// Continues a handshake, and takes the next step if it is done.
+    pub(crate) fn handshake(&mut self, key: Key) {
+        let Some(Owner::Handshake(handshake)) = self.owner(key) else { return };
+        let (connecting, layer) = (handshake.connecting, handshake.layer);
+        match (handshake.stream.handshake(), layer) {
+            (Ok(()), Layer::Candidate(_)) => self.candidate_won(key, connecting),
+            (Ok(()), Layer::Connector) => self.secure(key, connecting),
+            (Ok(()), Layer::Tls) => self.connected(key, connecting),
+            (Err(error), _) => match (error.kind(), layer) {
                 (io::ErrorKind::WouldBlock, _) => {}
-                (io::ErrorKind::Interrupted, _) => self.shake_hands(key),
-                (_, Step::Tcp(address)) => self.lost_race(key, connecting, address, error),
-                (_, Step::Dial | Step::Tls) => self.lost(connecting, step.error(error)),
+                (io::ErrorKind::Interrupted, _) => self.handshake(key),
+                (_, Layer::Candidate(address)) => {
+                    self.candidate_failed(key, connecting, address, error);
+                }
+                _ => self.connect_failed(connecting, layer.error(error)),
             },
         }
     }
 
-    /// A socket could not be connected. Others may be.
-    fn lost_race(&mut self, loser: Key, key: Key, address: SocketAddr, error: io::Error) {
+    /// A candidate has failed. The others go on.
+    fn candidate_failed(&mut self, loser: Key, key: Key, address: SocketAddr, error: io::Error) {
         let now = self.now;
-        self.close_attempt(loser);
+        self.close_handshake(loser);
         if let Some(connecting) = self.connecting(key) {
-            connecting.attempts.retain(|attempt| *attempt != loser);
+            connecting.handshakes.retain(|handshake| *handshake != loser);
             connecting.failed(address, error, now);
         }
-        self.go_on(key);
+        self.continue_connecting(key);
     }
 
-    /// The race is over.
-    fn won(&mut self, winner: Key, key: Key) {
+    /// A candidate has connected. The race is over.
+    fn candidate_won(&mut self, winner: Key, key: Key) {
         let Some(connecting) = self.connecting(key) else { return };
-        connecting.link = Link::Handshake;
-        for loser in mem::replace(&mut connecting.attempts, vec![winner]) {
+        connecting.state = State::Handshaking;
+        for loser in mem::replace(&mut connecting.handshakes, vec![winner]) {
             if loser != winner {
-                self.close_attempt(loser);
+                self.close_handshake(loser);
             }
         }
-        if let Some(Owner::Attempt(attempt)) =
-            self.entries.get(winner).map(|entry| &entry.owner)
-            && let Stream::Tcp(stream) = &attempt.stream
+        let nodelay = self.config.tcp_nodelay;
+        if let Some(Owner::Handshake(Handshake { stream: Stream::Tcp(stream), .. })) =
+            self.owner(winner)
         {
-            // If it fails, the socket does; the first write will find out.
-            let _ = stream.set_nodelay(self.config.tcp_nodelay);
+            // If this fails, the first write fails too.
+            let _ = stream.set_nodelay(nodelay);
         }
         self.secure(winner, key);
     }
 
-    /// Puts TLS over a stream that is open, if its origin is to have it.
+    /// Puts TLS over an open stream, if its origin is https.
     fn secure(&mut self, key: Key, connecting: Key) {
         let Some(target) = self.target(connecting) else { return };
         if target.scheme() == Scheme::Http {
             return self.connected(key, connecting);
         }
         io_model!(tls, why = "handshake");
+        let Some(handshake) = self.take_handshake(key) else { return };
         let security = &self.shared.security;
-        let secured = self.entries.replace(key, |entry| {
-            entry.change(|attempt| {
-                let stream = guard(|| security.secure(&target, attempt.stream.into_box()))?;
-                let stream = Stream::Other(stream?);
-                Ok(Owner::Attempt(Attempt { stream, step: Step::Tls, ..attempt }))
-            })
-        });
-        match secured {
-            Ok(()) => self.shake_hands(key),
-            Err(error) => self.lost(connecting, Step::Tls.error(error)),
+        let secured = catch_panic(|| security.secure(&target, handshake.stream.into_box()));
+        match secured.flatten() {
+            Ok(stream) => {
+                let (stream, layer) = (Stream::Other(stream), Layer::Tls);
+                let handshake = Handshake { stream, layer, ..handshake };
+                self.set_owner(key, Owner::Handshake(handshake));
+                self.handshake(key);
+            }
+            Err(error) => self.connect_failed(connecting, Layer::Tls.error(error)),
         }
     }
 
-    /// A socket can serve. It becomes a connection under the key that it has.
+    /// A stream can serve. It becomes a connection, under the key that it has.
     fn connected(&mut self, key: Key, connecting: Key) {
         let Some(Owner::Connecting(Connecting { slot, .. })) = self.remove(connecting) else {
             return;
         };
+        let Some(Handshake { stream, readiness, .. }) = self.take_handshake(key) else { return };
         let number = self.pool.connected(slot);
+        let connection = Connection::new(stream, number, readiness, &self.config, self.now);
         let waker = self.shared.waker(key);
-        let (config, now) = (&self.config, self.now);
-        let Ok(()) = self.entries.replace(key, |entry| {
-            entry.change(|Attempt { stream, told, .. }| {
-                let connection = Connection::new(stream, number, told, config, now);
-                let pooled = Pooled { slot, connection, waker };
-                Ok::<_, Infallible>(Owner::Connection(Box::new(pooled)))
-            })
-        });
+        let pooled = PooledConnection { slot, connection, waker };
+        self.set_owner(key, Owner::Connection(Box::new(pooled)));
         self.slots.set(slot, key);
     }
 
-    /// There is no connection to be had: the waiter that it was for is told, unless descriptors
-    /// ran out and the pool lets the attempt begin again.
-    fn lost(&mut self, key: Key, error: Error) {
+    /// No connection can be established. If descriptors ran out, the pool may start it again;
+    /// otherwise the waiter that it was for gets the error.
+    fn connect_failed(&mut self, key: Key, error: Error) {
         let Some(slot) = self.end_connecting(key) else { return };
         if error.is_out_of_descriptors() && self.pool.out_of_descriptors(slot) {
             return;
@@ -325,7 +324,7 @@ impl EventLoop {
         }
     }
 
-    /// Gives up, however far it has come.
+    /// Gives up a connection that is being established.
     pub(crate) fn abandon(&mut self, slot: SlotId) {
         let Some(key) = self.slots.get(slot) else { return };
         if self.end_connecting(key).is_some() {
@@ -333,23 +332,35 @@ impl EventLoop {
         }
     }
 
-    /// Takes it out of the loop, with its sockets.
+    /// Removes a [`Connecting`] with its sockets. Returns its slot.
     fn end_connecting(&mut self, key: Key) -> Option<SlotId> {
         let Owner::Connecting(connecting) = self.remove(key)? else { return None };
-        for attempt in connecting.attempts {
-            self.close_attempt(attempt);
+        for handshake in connecting.handshakes {
+            self.close_handshake(handshake);
         }
         Some(connecting.slot)
     }
 
-    fn close_attempt(&mut self, key: Key) {
-        if let Some(Owner::Attempt(mut attempt)) = self.remove(key) {
-            self.unwatch(&mut attempt.stream);
+    fn close_handshake(&mut self, key: Key) {
+        if let Some(Owner::Handshake(mut handshake)) = self.remove(key) {
+            self.unwatch(&mut handshake.stream);
+        }
+    }
+
+    /// Takes a handshake out of its entry, which then waits for what becomes of the stream.
+    fn take_handshake(&mut self, key: Key) -> Option<Handshake> {
+        let owner = self.owner(key)?;
+        match mem::replace(owner, Owner::Moved) {
+            Owner::Handshake(handshake) => Some(handshake),
+            other => {
+                *owner = other;
+                None
+            }
         }
     }
 
     fn connecting(&mut self, key: Key) -> Option<&mut Connecting> {
-        match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
+        match self.owner(key) {
             Some(Owner::Connecting(connecting)) => Some(connecting),
             _ => None,
         }
@@ -357,126 +368,5 @@ impl EventLoop {
 
     fn target(&mut self, key: Key) -> Option<Origin> {
         self.connecting(key).map(|connecting| connecting.target.clone())
-    }
-}
-
-impl Step {
-    /// The error when this step fails. A race has a list of failures instead.
-    fn error(self, error: io::Error) -> Error {
-        match self {
-            Step::Tls => Error::handshake(error),
-            Step::Tcp(_) | Step::Dial => Error::io("opening a stream to the origin", error),
-        }
-    }
-}
-
-// ===== impl Race =====
-
-/// Which address is tried when (RFC 8305 section 5). It opens no socket and reads no clock.
-#[derive(Debug)]
-pub(crate) struct Race {
-    addresses: Vec<SocketAddr>,
-    /// How many of them have been tried.
-    tried: usize,
-    /// How many of those are under way.
-    running: usize,
-    /// When the next one is tried though another is under way.
-    due: Instant,
-    failures: Vec<AttemptError>,
-}
-
-impl Race {
-    pub(crate) fn new(addresses: Vec<IpAddr>, port: u16, now: Instant) -> Self {
-        let with_port = |ip| SocketAddr::new(ip, port);
-        Race {
-            addresses: interleave(addresses).into_iter().map(with_port).collect(),
-            tried: 0,
-            running: 0,
-            due: now,
-            failures: Vec::new(),
-        }
-    }
-
-    /// The address to try now, if there is one.
-    fn next(&mut self, now: Instant) -> Option<SocketAddr> {
-        let address = *self.addresses.get(self.tried).filter(|_| self.due <= now)?;
-        self.tried += 1;
-        self.running += 1;
-        self.due = now + ATTEMPT_DELAY;
-        Some(address)
-    }
-
-    /// One has failed: the next one need not wait.
-    fn failed(&mut self, error: AttemptError, now: Instant) {
-        self.running -= 1;
-        self.due = now;
-        self.failures.push(error);
-    }
-
-    /// When there is a next address to try.
-    fn due(&self) -> Option<Instant> {
-        (self.tried < self.addresses.len()).then_some(self.due)
-    }
-
-    fn is_lost(&self) -> bool {
-        self.running == 0 && self.tried == self.addresses.len()
-    }
-
-    /// The failures in the order of the attempts.
-    fn failures(&mut self) -> Vec<AttemptError> {
-        let place = |address| self.addresses.iter().position(|a| *a == address);
-        self.failures.sort_by_key(|failure| place(failure.address));
-        std::mem::take(&mut self.failures)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn race(list: &str, now: Instant) -> Race {
-        Race::new(list.split(' ').map(|ip| ip.parse().unwrap()).collect(), 80, now)
-    }
-
-    fn refused(address: SocketAddr) -> AttemptError {
-        AttemptError::new(address, io::ErrorKind::ConnectionRefused.into())
-    }
-
-    #[test]
-    fn a_silent_address_delays_the_next_by_the_attempt_delay() {
-        let start = Instant::now();
-        let mut race = race("::1 127.0.0.1", start);
-        assert_eq!(race.next(start), Some("[::1]:80".parse().unwrap()));
-        assert_eq!(race.next(start), None);
-        assert_eq!(race.due(), Some(start + ATTEMPT_DELAY));
-        assert_eq!(race.next(start + ATTEMPT_DELAY - Duration::from_nanos(1)), None);
-        assert_eq!(race.next(start + ATTEMPT_DELAY), Some("127.0.0.1:80".parse().unwrap()));
-        assert_eq!((race.due(), race.is_lost()), (None, false));
-    }
-
-    #[test]
-    fn a_refused_address_does_not_delay_the_next() {
-        let start = Instant::now();
-        let mut race = race("::1 127.0.0.1", start);
-        let first = race.next(start).unwrap();
-        race.failed(refused(first), start);
-        assert!(!race.is_lost());
-        assert_eq!(race.next(start), Some("127.0.0.1:80".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_lost_race_names_each_address_in_the_order_of_the_attempts() {
-        let start = Instant::now();
-        let mut race = race("127.0.0.1 127.0.0.2", start);
-        let first = race.next(start).unwrap();
-        let second = race.next(start + ATTEMPT_DELAY).unwrap();
-        race.failed(refused(second), start);
-        assert!(!race.is_lost());
-        race.failed(refused(first), start);
-        assert!(race.is_lost());
-        let named: Vec<_> = race.failures().iter().map(|failure| failure.address).collect();
-        assert_eq!(named, [first, second]);
     }
 }

@@ -1,28 +1,37 @@
-//! One HTTP/1.1 connection's life, from its first request to its end.
+//! One HTTP/1.1 connection: its exchanges, one after another, and its end.
+//!
+//! The loop calls a connection when its socket is ready, when its waker was woken, and when its
+//! deadline has passed. The connection does what it can without blocking, and returns what the loop
+//! has to do [`Next`]. It reaches no loop, no clock and no pool, so a test can be all three.
 //!
 //! ```text
-//!              start                  head                   end
-//!   Idle ───────────────▶ Head ───────────────▶ Body ─────────┬─────▶ Idle, or closed
-//!    │                     │ └────────── head and body whole ─┤          ▲
-//!    │                     │                        request   │          │ request
-//!    │                     │                     not yet sent ▼          │ sent, or cut
-//!    │                     │                                Upload ──────┘
-//!    ▼ peer, time          ▼ peer, time, caller  ▼ peer, time, reader
-//!  closed                closed, or sent again  closed
+//!          start             response whole, request sent or given up
+//!   Idle ─────────▶ InFlight ────────────────────────────────────────▶ Idle, or closed
+//!    │                 │
+//!    │ peer, timeout   │ peer, timeout, caller
+//!    ▼                 ▼
+//!  closed            closed, or closed and the request sent again
 //! ```
 //!
 //! Its rules:
-//! - it is told what its socket is ready for, and what time it is. It reaches no loop, no clock
-//!   and no pool, so that a test can be all of them;
-//! - it says what comes next ([`Next`]), and hands over what is to be told last ([`Completion`])
-//!   instead of telling it. So the pool has the connection, or knows that it is closed, before the
-//!   caller sees the end;
-//! - reading and writing go on independently. A response may come before the request is written,
-//!   and its end then waits until the request is sent or will not be sent any further;
-//! - one limit of time runs at a time, besides that of the whole call ([`Progress`]);
-//! - at every event, whatever state it is in, it lets its transport flush: TLS may have something
-//!   to say that nobody here has asked for;
-//! - after so many reads in a row it lets the others have their turn.
+//! - the request is written and the response is read independently. A response that arrives before
+//!   the request is written goes to the caller at once, except for its end. The rest of the request
+//!   is written, and the caller gets the end when it is sent. If the response announces the end of
+//!   the connection, or a write has failed, the rest is not written and the caller gets the end at
+//!   once ([`Exchange::upload`] says which it was);
+//! - if a write fails, the connection reads on: the peer may have answered before it closed;
+//! - a caller that leaves before the head has come cancels the exchange ([`Connection::cancel`]). The
+//!   connection is closed, since the rest of the response would still arrive on it. A caller that
+//!   drops the body has the same effect, unless the request is sent and one read, without waiting,
+//!   completes the response;
+//! - an idle connection expects nothing from its peer. Whatever arrives, be it the peer's end, closes
+//!   it. If the peer's end arrives after the next request has started, and that request may be sent
+//!   again ([`may_retry`]), the loop gets it back in [`Next::Retry`];
+//! - a connection completes no call. It returns the [`Completion`] in [`Next`], and the loop performs
+//!   it once the pool knows of the idle or closed connection;
+//! - one limit of time runs at once, besides that of the whole call ([`TimeLimit`]);
+//! - every call flushes the transport: TLS may have output of its own;
+//! - after some reads in a row the other connections get their turn.
 
 use std::{
     io, mem,
@@ -30,71 +39,46 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use client_core::{
-    Allowance, Body, CloseReason, Config, Error, Exchange as About, Failure, Outcome, Outgoing,
-    Progress, TimeoutPhase, Upload,
-    body::{self, Gone, Sender},
-    decode::{BodyLength, Event, Head, Limits},
-    io_model, may_retry,
+    Allowance, CloseReason, Completion, Config, Error, Exchange, Failure, Outcome, Outgoing,
+    Progress, Responder, TimeLimit, Upload, after, body::Gone, decode::Limits, io_model,
+    may_retry, stream_end,
 };
-use http::{HeaderMap, Response};
 
 use crate::{
     framing::{Framing, Input, Readiness},
-    shared::{PendingRequest, Reply},
-    timer::{Armed, after},
+    pending::{PendingRequest, ReplySender},
+    timer::Armed,
     transport::Transport,
 };
 
-/// Reads in a row, of one buffer each, before the other connections have their turn.
+/// Reads in a row, each of at most one buffer, before the other connections get their turn.
 const READS_IN_A_ROW: usize = 16;
 
-/// What the loop lends to a connection while it is driven.
-pub(crate) struct Turn<'a> {
+/// What the loop lends to a connection for one call.
+pub(crate) struct LoopContext<'a> {
     pub(crate) now: Instant,
     pub(crate) config: &'a Config,
-    /// Wakes this connection, from wherever its body is read.
+    /// Wakes this connection from the thread that reads its body.
     pub(crate) waker: &'a Waker,
-    /// What every read goes through.
+    /// All reads go through it.
     pub(crate) buffer: &'a mut [u8],
 }
 
-/// What comes next, when a connection was driven.
+/// What the loop has to do for a connection.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Next {
-    /// Readiness, a wake or the deadline.
+    /// Call it when its socket is ready, its waker was woken, or its deadline has passed.
     Wait,
-    /// More, when the others have had their turn.
+    /// Call it again after the other connections.
     Again,
-    /// The connection was stale: the request is to be sent again, on a fresh one.
-    Retry(PendingRequest, CloseReason),
-    /// Something is over.
-    End(End),
-}
-
-/// The end of an exchange, or of an idle connection.
-#[derive(Debug)]
-pub(crate) struct End {
-    /// Whether the connection may serve again, or why it is to be closed.
-    pub(crate) fate: Result<(), CloseReason>,
-    pub(crate) completion: Completion,
-}
-
-/// What is still to be said, after the pool knows about the end.
-#[derive(Debug)]
-pub(crate) enum Completion {
-    /// Nobody listens.
-    Nothing,
-    /// A response that is whole.
-    Respond(Reply, Response<Body>),
-    /// There is no response.
-    Refuse(Reply, Error),
-    /// The body is whole.
-    Finish(Sender, Option<HeaderMap>),
-    /// The body will not become whole.
-    Break(Sender, Error),
+    /// The connection can serve the next request.
+    Free(Completion<ReplySender>),
+    /// Close the connection.
+    Close(CloseReason, Completion<ReplySender>),
+    /// Close the connection, and send the request again on a fresh one.
+    Retry(CloseReason, PendingRequest),
 }
 
 #[derive(Debug)]
@@ -102,88 +86,78 @@ pub(crate) struct Connection<T> {
     transport: T,
     framing: Framing,
     state: State,
-    /// The connection's number, for [`About`] and the recordings.
+    /// Its number in the client, from 1.
     number: u64,
-    /// It has carried an exchange before.
-    reused: bool,
     allowance: Allowance,
 }
 
 #[derive(Debug)]
-// The exchange lies inline: a box for it would be an allocation per request.
+// An exchange in a box would be an allocation per request.
 #[allow(clippy::large_enum_variant)]
 enum State {
-    /// In the pool: whatever the socket says is its end, and so is this moment.
-    Idle {
-        until: Instant,
-    },
-    Busy(Exchange),
+    Idle { expires: Instant },
+    InFlight(InFlight),
 }
 
-/// One request, and what has come of its response.
+/// A request that is on the connection, and what has come of its response.
 #[derive(Debug)]
-struct Exchange {
+struct InFlight {
     request: Outgoing,
-    /// Its number in the order of arrival.
+    /// Tells the request from the next one on this connection.
     number: u64,
-    /// What the caller will be told about the connection.
-    about: About,
+    responder: Responder<ReplySender>,
+    /// The peer may have closed the connection before this request arrived.
+    may_be_stale: bool,
     /// When the whole call has to be over.
     deadline: Option<Instant>,
-    /// Why the rest of the request cannot be written. The response may have come all the same.
+    limit: TimeLimit<Instant>,
+    /// Why the rest of the request cannot be written.
     write_error: Option<io::Error>,
-    /// Bytes came behind the response.
+    /// The caller leaves the window full of a response that is not whole.
+    window_full: bool,
+    /// The response is whole. Its end waits for the rest of the request.
+    response_whole: bool,
+    /// Bytes came after the response.
     bytes_left: bool,
-    phase: Phase,
-    /// How far it had come when the limit of time that runs now began.
-    progress: Progress,
-    /// When that limit runs out.
-    until: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// The head is to come.
-    Head { reply: Reply },
-    /// It has come, with this much of the body. Its caller has not seen it: if the body is whole
-    /// already, they are handed over as one.
-    Arrived { reply: Reply, head: Head, first: Bytes },
-    /// The body is to come.
-    Body { sender: Sender, full: bool },
-    /// The response is whole, and the rest of the request is to be written.
-    Upload { sender: Sender, trailers: Option<HeaderMap> },
-    /// Only while one phase becomes the next.
-    Between,
 }
 
 /// How an exchange ends.
 enum Ending {
-    /// The response is whole. If the request is not, this is why, unless the response said so.
-    Whole(Option<HeaderMap>, Option<CloseReason>),
+    /// The response is whole. Sending the request ceased for this reason, if something went wrong.
+    Whole(Option<CloseReason>),
     Failed(Error, CloseReason),
-    ReaderGone,
-    Cancelled,
+    /// The caller has left.
+    Left(CloseReason),
+}
+
+/// What came of an attempt to read.
+enum ReadOutcome {
+    /// Bytes, and there may be more.
+    More,
+    /// Nothing can be read now, or the window of the caller is full.
+    Blocked,
+    /// The exchange is over.
+    Over(Ending),
 }
 
 // ===== impl Connection =====
 
 impl<T: Transport> Connection<T> {
-    /// A connection that was just made. `told` is what the loop was told about its socket.
+    /// A new connection. `readiness` is what the loop has learned of its socket so far.
     pub(crate) fn new(
         transport: T,
         number: u64,
-        told: Readiness,
+        readiness: Readiness,
         config: &Config,
         now: Instant,
     ) -> Self {
         let mut framing = Framing::new(number, Limits::from(config));
-        framing.note(told);
+        framing.note(readiness);
         Connection {
             transport,
             framing,
-            state: State::Idle { until: after(now, config.idle_timeout) },
+            state: State::Idle { expires: after(now, config.idle_timeout) },
             number,
-            reused: false,
             allowance: Allowance::default(),
         }
     }
@@ -196,151 +170,173 @@ impl<T: Transport> Connection<T> {
         &mut self.transport
     }
 
-    /// Says goodbye, and closes the socket.
+    /// Closes the socket, after TLS's announcement of the end.
     pub(crate) fn close(mut self) {
         self.transport.close();
     }
 
-    /// Begins the exchange of this request, which has this number: writes what the socket takes.
+    /// Starts the exchange of the request with this number.
     pub(crate) fn start(
         &mut self,
         number: u64,
         pending: PendingRequest,
-        turn: &mut Turn<'_>,
+        cx: &mut LoopContext<'_>,
     ) -> Next {
-        let about = About {
-            connection: self.number,
-            reused: mem::replace(&mut self.reused, true),
-            attempts: pending.attempts,
-            upload: Upload::Pending,
-        };
-        self.framing.begin(&pending.request.method, Limits::from(turn.config));
-        self.state = State::Busy(Exchange {
-            request: pending.request,
+        let PendingRequest { request, reply, deadline, attempts, .. } = pending;
+        let (reused, may_be_stale) = self.allowance.begin();
+        self.framing.begin(&request.method, Limits::from(cx.config));
+        let mut responder = Responder::new(reply, cx.config.body_window);
+        let connection = self.number;
+        responder.exchange = Exchange { connection, reused, attempts, upload: Upload::Pending };
+        self.state = State::InFlight(InFlight {
+            request,
             number,
-            about,
-            deadline: pending.deadline,
+            responder,
+            may_be_stale,
+            deadline,
+            limit: TimeLimit::new(cx.now, cx.config),
             write_error: None,
+            window_full: false,
+            response_whole: false,
             bytes_left: false,
-            phase: Phase::Head { reply: pending.reply },
-            progress: Progress::default(),
-            until: None,
         });
-        self.advance(turn)
+        self.advance(cx)
     }
 
-    /// Goes on, now that the socket is ready, or its body's reader or the loop said so.
-    pub(crate) fn ready(&mut self, told: Readiness, turn: &mut Turn<'_>) -> Next {
-        self.framing.note(told);
+    /// Continues, because the socket is ready, a waker was woken, or the loop was asked to call
+    /// again.
+    pub(crate) fn ready(&mut self, readiness: Readiness, cx: &mut LoopContext<'_>) -> Next {
+        self.framing.note(readiness);
         match self.state {
-            State::Idle { .. } => {
-                // If it fails, the read that this event is about fails too, or comes to the end.
-                let _ = self.framing.flush(&mut self.transport);
-                self.probe(turn).map_or_else(Next::close, |()| Next::Wait)
-            }
-            State::Busy(_) => self.advance(turn),
+            State::Idle { .. } => self.check_idle(cx),
+            State::InFlight(_) => self.advance(cx),
         }
+    }
+
+    /// No request waits for the connection.
+    pub(crate) fn mark_idle(&mut self, cx: &mut LoopContext<'_>) -> Next {
+        self.allowance.mark_idle();
+        self.framing.free_buffer();
+        self.check_idle(cx)
     }
 
     /// When [`Connection::expire`] is to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Idle { until } => Some(*until),
-            State::Busy(exchange) => {
-                [exchange.until, exchange.deadline].into_iter().flatten().min()
+            State::Idle { expires } => Some(*expires),
+            State::InFlight(exchange) => {
+                [exchange.limit.until(), exchange.deadline].into_iter().flatten().min()
             }
         }
     }
 
-    /// Ends what has taken too long by now.
-    pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) -> Next {
+    /// Ends what has taken too long, if anything has.
+    pub(crate) fn expire(&mut self, cx: &mut LoopContext<'_>) -> Next {
         match &mut self.state {
-            State::Idle { until } if *until <= turn.now => {
+            State::Idle { expires } if *expires <= cx.now => {
                 Next::close(CloseReason::IdleExpired)
             }
             State::Idle { .. } => Next::Wait,
-            State::Busy(exchange) => match exchange.expire(turn) {
-                Some(ending) => self.end(ending, turn),
+            State::InFlight(exchange) => match exchange.expire(cx) {
+                Some(ending) => self.end(ending, cx),
                 None => Next::Wait,
             },
         }
     }
 
-    /// The caller of the request with this number gave up.
-    pub(crate) fn cancel(&mut self, number: u64, turn: &mut Turn<'_>) -> Next {
+    /// The caller of the request with this number has left before it got the head.
+    pub(crate) fn cancel(&mut self, number: u64, cx: &mut LoopContext<'_>) -> Next {
         match &self.state {
-            State::Busy(exchange) if exchange.number == number => {
-                self.end(Ending::Cancelled, turn)
+            State::InFlight(exchange) if exchange.number == number => {
+                self.end(Ending::Left(CloseReason::Cancelled), cx)
             }
             _ => Next::Wait,
         }
     }
 
-    fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
-        let State::Busy(exchange) = &mut self.state else { return Next::Wait };
+    /// Writes and reads as far as it goes.
+    fn advance(&mut self, cx: &mut LoopContext<'_>) -> Next {
+        let State::InFlight(exchange) = &mut self.state else { return Next::Wait };
         let (framing, transport) = (&mut self.framing, &mut self.transport);
         exchange.write(framing, transport);
-        let mut step = Step::Read;
         for _ in 0..READS_IN_A_ROW {
-            step = exchange.read(framing, transport, turn);
-            if !matches!(step, Step::Read) {
-                break;
+            match exchange.read(framing, transport, cx) {
+                ReadOutcome::More => {}
+                ReadOutcome::Blocked => {
+                    exchange.update_limit(framing, cx);
+                    // A write that had to wait for a read can continue after it.
+                    return if exchange.may_write(framing) { Next::Again } else { Next::Wait };
+                }
+                ReadOutcome::Over(ending) => return self.end(ending, cx),
             }
         }
-        exchange.keep_time(framing, turn);
-        match step {
-            Step::Read => Next::Again,
-            // A write that waited for a read has had one now.
-            Step::Blocked if exchange.may_write(framing) => Next::Again,
-            Step::Blocked => Next::Wait,
-            Step::Over(ending) => self.end(ending, turn),
-        }
+        exchange.update_limit(framing, cx);
+        Next::Again
     }
 
-    /// Ends the exchange: the one place that decides what becomes of the connection, and what its
-    /// caller is told.
-    fn end(&mut self, ending: Ending, turn: &mut Turn<'_>) -> Next {
-        let idle = State::Idle { until: after(turn.now, turn.config.idle_timeout) };
-        let State::Busy(exchange) = mem::replace(&mut self.state, idle) else {
+    /// Ends the exchange. Only here is decided what the caller gets last, and whether the connection
+    /// stays open.
+    fn end(&mut self, ending: Ending, cx: &mut LoopContext<'_>) -> Next {
+        let idle = State::Idle { expires: after(cx.now, cx.config.idle_timeout) };
+        let State::InFlight(exchange) = mem::replace(&mut self.state, idle) else {
             return Next::Wait;
         };
         match ending {
-            Ending::Whole(trailers, ceased) => Next::End(End {
-                fate: self.keep(&exchange, ceased, turn),
-                completion: exchange.finish(trailers),
-            }),
+            Ending::Whole(ceased) => {
+                let reusable = self.reuse(&exchange, ceased, cx);
+                let completion = Completion::Finish(exchange.responder);
+                match reusable {
+                    Ok(()) => Next::Free(completion),
+                    Err(reason) => Next::Close(reason, completion),
+                }
+            }
             Ending::Failed(error, reason) => exchange.fail(error, reason, &self.framing),
-            Ending::ReaderGone => Next::close(CloseReason::BodyDropped),
-            Ending::Cancelled => Next::close(CloseReason::Cancelled),
+            Ending::Left(reason) => Next::close(reason),
         }
     }
 
-    /// Whether the connection may serve another exchange. If so, it is idle for the time allowed.
-    fn keep(
+    /// Decides whether the connection can serve another exchange, and for how long it may be idle.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    fn reuse(
         &mut self,
-        exchange: &Exchange,
+        exchange: &InFlight,
         ceased: Option<CloseReason>,
-        turn: &mut Turn<'_>,
+        cx: &mut LoopContext<'_>,
     ) -> Result<(), CloseReason> {
         let outcome = Outcome {
-            upload: exchange.about.upload,
+            upload: exchange.responder.exchange.upload,
             ceased,
             close: exchange.request.close,
             keep_alive: self.framing.keep_alive(),
             bytes_left: exchange.bytes_left || self.framing.has_input(),
         };
-        let idle = self.allowance.after(outcome, turn.config)?;
-        self.state = State::Idle { until: after(turn.now, idle) };
-        self.framing.rest();
-        self.probe(turn)
+        let idle = self.allowance.after(outcome, cx.config)?;
+        self.state = State::Idle { expires: after(cx.now, idle) };
+        self.probe(cx)
     }
 
-    /// Looks whether an idle connection is still good, if there is a reason to doubt it.
-    fn probe(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    fn check_idle(&mut self, cx: &mut LoopContext<'_>) -> Next {
+        // If this fails, the read of the same event fails too, or finds the end.
+        let _ = self.framing.flush(&mut self.transport);
+        match self.probe(cx) {
+            Ok(()) => Next::Wait,
+            Err(reason) => Next::close(reason),
+        }
+    }
+
+    /// Reads from an idle connection, if its socket is readable.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has to be closed.
+    fn probe(&mut self, cx: &mut LoopContext<'_>) -> Result<(), CloseReason> {
         if !self.framing.may_read() {
             return Ok(());
         }
-        match self.framing.read(&mut self.transport, turn.buffer) {
+        match self.framing.read(&mut self.transport, cx.buffer) {
             Ok(Input::Blocked) => Ok(()),
             Ok(Input::Bytes(_)) => Err(CloseReason::Unsolicited),
             Ok(Input::End) => Err(CloseReason::PeerClosed),
@@ -349,40 +345,21 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-impl Ending {
-    fn broken(error: io::Error) -> Self {
-        let reason = CloseReason::of(&error);
-        Ending::Failed(Error::broken("expected a whole response", error), reason)
-    }
-}
+// ===== impl InFlight =====
 
-// ===== impl Exchange =====
-
-/// What a read did for an exchange.
-enum Step {
-    /// It brought something, and there may be more.
-    Read,
-    /// Nothing more now: neither the socket nor the window lets anything through.
-    Blocked,
-    Over(Ending),
-}
-
-impl Exchange {
-    /// Writes what the socket takes of the request, and whatever else the transport has to say.
+impl InFlight {
+    /// Writes what the socket takes of the request, and what the transport holds back.
     fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
         if self.write_error.is_some() {
             return;
         }
         if let Err(error) = framing.write(to, &self.request) {
-            // The peer may have answered before it went: that is for the reads to find out.
             self.write_error = Some(error);
+            // The reads find out whether the peer answered before it closed.
             framing.note(Readiness { readable: true, writable: true, hung_up: true });
         }
-        if framing.is_sent() && self.about.upload != Upload::Whole {
-            self.about.upload = Upload::Whole;
-            if let Phase::Body { sender, .. } | Phase::Upload { sender, .. } = &mut self.phase {
-                sender.request_sent();
-            }
+        if framing.is_sent() {
+            self.responder.request_sent();
         }
     }
 
@@ -391,279 +368,182 @@ impl Exchange {
         framing.may_write() && !framing.is_sent() && self.write_error.is_none()
     }
 
-    /// Reads once, if it may, and takes apart what came.
+    fn is_sent(&self) -> bool {
+        self.responder.exchange.upload == Upload::Whole
+    }
+
+    /// Reads once, if the caller has room, and gives the caller what came.
     fn read<T: Transport>(
         &mut self,
         framing: &mut Framing,
         from: &mut T,
-        turn: &mut Turn<'_>,
-    ) -> Step {
-        if let Phase::Upload { .. } = self.phase {
-            return self.watch(framing, from, turn);
+        cx: &mut LoopContext<'_>,
+    ) -> ReadOutcome {
+        let room = self.room(cx);
+        if self.response_whole {
+            return self.await_request_end(room, framing, from, cx);
         }
-        match self.room(turn) {
+        match room {
             Poll::Ready(Ok(())) if framing.may_read() => {}
-            Poll::Ready(Ok(())) | Poll::Pending => return Step::Blocked,
-            Poll::Ready(Err(Gone)) => return self.last_look(framing, from, turn),
+            Poll::Ready(Ok(())) | Poll::Pending => return ReadOutcome::Blocked,
+            Poll::Ready(Err(Gone)) => return self.read_last(framing, from, cx),
         }
-        match framing.read(from, turn.buffer) {
+        match framing.read(from, cx.buffer) {
             Ok(Input::Blocked) => match self.write_error.take() {
-                None => Step::Blocked,
-                Some(error) => Step::Over(Ending::broken(error)),
+                None => ReadOutcome::Blocked,
+                cause => ReadOutcome::Over(self.stream_ended(cause, framing)),
             },
-            Ok(Input::Bytes(_)) => self.decode(framing, turn).map_or(Step::Read, Step::Over),
-            Ok(Input::End) => Step::Over(self.eof(framing)),
-            Err(error) => Step::Over(Ending::broken(error)),
+            Ok(Input::Bytes(_)) => {
+                self.decode(framing).map_or(ReadOutcome::More, ReadOutcome::Over)
+            }
+            Ok(Input::End) => ReadOutcome::Over(self.stream_ended(None, framing)),
+            Err(error) => ReadOutcome::Over(self.stream_ended(Some(error), framing)),
         }
     }
 
-    /// Whether something ends the upload behind a whole response. Bytes that come meanwhile are
-    /// dropped: the connection ends after it.
-    fn watch<T: Transport>(
+    /// Whether the caller has room for more of the body.
+    fn room(&mut self, cx: &LoopContext<'_>) -> Poll<Result<(), Gone>> {
+        let room = self.responder.poll_room(&mut Context::from_waker(cx.waker));
+        self.window_full = room.is_pending() && !self.response_whole;
+        room
+    }
+
+    /// The caller has dropped the body. If the request is sent and one read completes the response,
+    /// the connection can be reused.
+    fn read_last<T: Transport>(
         &mut self,
         framing: &mut Framing,
         from: &mut T,
-        turn: &mut Turn<'_>,
-    ) -> Step {
-        let Phase::Upload { sender, trailers } = &mut self.phase else { return Step::Blocked };
-        let room = sender.poll_room(&mut Context::from_waker(turn.waker));
+        cx: &mut LoopContext<'_>,
+    ) -> ReadOutcome {
+        if self.is_sent()
+            && let Ok(Input::Bytes(_)) = framing.read(from, cx.buffer)
+            && let Some(whole @ Ending::Whole(_)) = self.decode(framing)
+        {
+            return ReadOutcome::Over(whole);
+        }
+        ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped))
+    }
+
+    /// The response is whole. Looks whether the request is sent, or cannot be sent any further.
+    /// Bytes that come meanwhile are dropped.
+    fn await_request_end<T: Transport>(
+        &mut self,
+        room: Poll<Result<(), Gone>>,
+        framing: &mut Framing,
+        from: &mut T,
+        cx: &mut LoopContext<'_>,
+    ) -> ReadOutcome {
         let ceased = match &self.write_error {
-            _ if self.about.upload == Upload::Whole => None,
+            _ if self.is_sent() => None,
             Some(error) => Some(CloseReason::of(error)),
-            None if room == Poll::Ready(Err(Gone)) => return Step::Over(Ending::ReaderGone),
-            None if !framing.may_read() => return Step::Blocked,
-            None => match framing.read(from, turn.buffer) {
-                Ok(Input::Blocked) => return Step::Blocked,
+            None if room == Poll::Ready(Err(Gone)) => {
+                return ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped));
+            }
+            None if !framing.may_read() => return ReadOutcome::Blocked,
+            None => match framing.read(from, cx.buffer) {
+                Ok(Input::Blocked) => return ReadOutcome::Blocked,
                 Ok(Input::Bytes(_)) => {
-                    self.leave(framing);
-                    return Step::Read;
+                    self.discard(framing);
+                    return ReadOutcome::More;
                 }
                 Ok(Input::End) => Some(CloseReason::PeerClosed),
                 Err(error) => Some(CloseReason::of(&error)),
             },
         };
-        Step::Over(Ending::Whole(trailers.take(), ceased))
+        ReadOutcome::Over(Ending::Whole(ceased))
     }
 
-    /// Whether the caller has room for more.
-    fn room(&mut self, turn: &Turn<'_>) -> Poll<Result<(), Gone>> {
-        let Phase::Body { sender, full } = &mut self.phase else { return Poll::Ready(Ok(())) };
-        let room = sender.poll_room(&mut Context::from_waker(turn.waker));
-        *full = room.is_pending();
-        room
-    }
-
-    /// Nobody reads the body any more. If the request is out and one read completes the response,
-    /// the connection can be kept.
-    fn last_look<T: Transport>(
-        &mut self,
-        framing: &mut Framing,
-        from: &mut T,
-        turn: &mut Turn<'_>,
-    ) -> Step {
-        if self.about.upload == Upload::Whole
-            && let Ok(Input::Bytes(_)) = framing.read(from, turn.buffer)
-            && let Some(whole @ Ending::Whole(..)) = self.decode(framing, turn)
-        {
-            return Step::Over(whole);
+    /// Decodes what came, and gives it to the caller. Returns how the exchange ends, if it does.
+    fn decode(&mut self, framing: &mut Framing) -> Option<Ending> {
+        match framing.receive(&mut self.responder) {
+            Ok(true) => self.response_end(framing),
+            Ok(false) => None,
+            Err(error) => Some(Ending::Failed(error, CloseReason::ProtocolError)),
         }
-        Step::Over(Ending::ReaderGone)
     }
 
-    /// Takes apart what came, and gives the caller its part of it.
-    fn decode(&mut self, framing: &mut Framing, turn: &Turn<'_>) -> Option<Ending> {
-        loop {
-            match framing.decode() {
-                Ok(Some(Event::Head(head))) => self.arrive(head),
-                Ok(Some(Event::Data(piece))) => self.pass(piece, turn),
-                Ok(Some(Event::End(trailers))) => {
-                    io_model!(frame, request = self.number, why = "end");
-                    return self.whole(trailers, framing, turn);
-                }
-                Ok(None) => {
-                    self.open(turn);
-                    return None;
-                }
-                Err(error) => {
-                    self.open(turn);
-                    return Some(Ending::Failed(error, CloseReason::ProtocolError));
-                }
+    /// The response is whole. The exchange is too, unless the rest of the request is still written.
+    fn response_end(&mut self, framing: &mut Framing) -> Option<Ending> {
+        let ceased = self.write_error.as_ref().map(CloseReason::of);
+        let keep_alive = framing.keep_alive();
+        match Upload::at_response_end(self.is_sent(), ceased.is_some(), keep_alive) {
+            Upload::Pending => {
+                self.responder.deliver();
+                self.discard(framing);
+                self.response_whole = true;
+                None
             }
+            _ => Some(Ending::Whole(ceased)),
         }
     }
 
-    /// The response is whole. That ends the exchange, unless the request goes on.
-    fn whole(
-        &mut self,
-        trailers: Option<HeaderMap>,
-        framing: &mut Framing,
-        turn: &Turn<'_>,
-    ) -> Option<Ending> {
-        let sent = self.about.upload == Upload::Whole;
-        let refused = self.write_error.as_ref().map(CloseReason::of);
-        let upload = Upload::at_response_end(sent, refused.is_some(), framing.keep_alive());
-        if upload == Upload::Pending || trailers.is_some() {
-            self.open(turn);
-        }
-        if upload != Upload::Pending {
-            return Some(Ending::Whole(trailers, refused));
-        }
-        self.leave(framing);
-        if let Phase::Body { sender, .. } = mem::replace(&mut self.phase, Phase::Between) {
-            self.phase = Phase::Upload { sender, trailers };
-        }
-        None
-    }
-
-    /// Drops bytes that came behind the response.
-    fn leave(&mut self, framing: &mut Framing) {
+    /// Drops bytes that came after the response.
+    fn discard(&mut self, framing: &mut Framing) {
         self.bytes_left |= framing.has_input();
         framing.discard();
     }
 
-    fn arrive(&mut self, head: Head) {
-        io_model!(frame, request = self.number, why = "head");
-        if let Phase::Head { reply } = mem::replace(&mut self.phase, Phase::Between) {
-            self.phase = Phase::Arrived { reply, head, first: Bytes::new() };
+    /// The stream has ended: by the peer's end, or with this error.
+    fn stream_ended(&mut self, error: Option<io::Error>, framing: &mut Framing) -> Ending {
+        let end = framing.eof();
+        let ceased = self.write_error.as_ref().map(CloseReason::of);
+        // A response that ends with the stream is whole, even if the request is not.
+        let cause = if end.is_ok() { error } else { error.or(self.write_error.take()) };
+        match stream_end(end, cause) {
+            Ok(()) => Ending::Whole(ceased),
+            Err((error, reason)) => Ending::Failed(error, reason),
         }
     }
 
-    fn pass(&mut self, piece: Bytes, turn: &Turn<'_>) {
-        io_model!(frame, request = self.number, bytes = piece.len(), why = "data");
-        if let Phase::Arrived { first, .. } = &mut self.phase
-            && first.is_empty()
-        {
-            *first = piece;
-            return;
-        }
-        self.open(turn);
-        if let Phase::Body { sender, .. } = &mut self.phase {
-            sender.push(piece);
-        }
-    }
-
-    /// Gives the caller a head whose body is still under way.
-    fn open(&mut self, turn: &Turn<'_>) {
-        let (reply, head, first) = match mem::replace(&mut self.phase, Phase::Between) {
-            Phase::Arrived { reply, head, first } => (reply, head, first),
-            other => {
-                self.phase = other;
-                return;
-            }
-        };
-        let expected = match head.length {
-            BodyLength::Exact(length) => Some(length),
-            BodyLength::Chunked | BodyLength::UntilClose => None,
-        };
-        let (mut sender, body) = body::channel(turn.config.body_window, expected, self.about);
-        sender.push(first);
-        io_model!(wake, request = self.number, why = "head");
-        reply.answer(Ok(head.into_response(body)));
-        self.phase = Phase::Body { sender, full: false };
-    }
-
-    /// The peer sends nothing more.
-    fn eof(&mut self, framing: &mut Framing) -> Ending {
-        match (framing.eof(), self.write_error.take()) {
-            (Ok(()), refused) => Ending::Whole(None, refused.as_ref().map(CloseReason::of)),
-            (Err(error), None) => Ending::Failed(error, CloseReason::PeerClosed),
-            (Err(_), Some(error)) => Ending::broken(error),
-        }
-    }
-
-    /// Begins the limit of time anew that runs now, if it is to.
-    fn keep_time(&mut self, framing: &Framing, turn: &Turn<'_>) {
+    /// Begins the limit of time anew, if the exchange has come further.
+    fn update_limit(&mut self, framing: &Framing, cx: &LoopContext<'_>) {
         let progress = Progress {
             written: framing.written(),
-            sent: self.about.upload == Upload::Whole || self.write_error.is_some(),
+            sent: self.is_sent() || self.write_error.is_some(),
             received: framing.received(),
-            head: !matches!(self.phase, Phase::Head { .. }),
-            window_full: matches!(self.phase, Phase::Body { full: true, .. }),
+            head: self.responder.body().is_some(),
+            window_full: self.window_full,
         };
-        if self.until.is_none() || progress.restarts(self.progress) {
-            let limit = progress.limit().map(|limit| turn.config.limit(limit));
-            self.until = limit.map(|limit| after(turn.now, limit));
-            self.progress = progress;
-        }
+        self.limit.update(progress, cx.now, cx.config);
     }
 
     /// How the exchange ends, if a limit of time has run out. A response that is whole stays whole.
-    fn expire(&mut self, turn: &Turn<'_>) -> Option<Ending> {
-        let over = |at: Option<Instant>| at.is_some_and(|at| at <= turn.now);
-        let limit = match over(self.deadline) {
-            true => TimeoutPhase::Total,
-            false => self.progress.limit().filter(|_| over(self.until))?,
-        };
-        Some(match &mut self.phase {
-            Phase::Upload { trailers, .. } => {
-                Ending::Whole(trailers.take(), Some(CloseReason::Timeout))
-            }
-            _ => Ending::Failed(Error::timeout(limit, turn.config), CloseReason::Timeout),
+    fn expire(&self, cx: &LoopContext<'_>) -> Option<Ending> {
+        let limit = self.limit.expired(self.deadline, cx.now)?;
+        Some(match self.response_whole {
+            true => Ending::Whole(Some(CloseReason::Timeout)),
+            false => Ending::Failed(Error::timeout(limit, cx.config), CloseReason::Timeout),
         })
     }
 
-    /// What is left to say after a response that is whole.
-    fn finish(self, trailers: Option<HeaderMap>) -> Completion {
-        io_model!(wake, request = self.number, why = "end");
-        match self.phase {
-            Phase::Arrived { reply, head, first } if trailers.is_none() => {
-                Completion::Respond(reply, head.into_response(Body::whole(first, self.about)))
-            }
-            Phase::Body { sender, .. } | Phase::Upload { sender, .. } => {
-                Completion::Finish(sender, trailers)
-            }
-            _ => Completion::Nothing,
-        }
-    }
-
-    /// What is to be done after one that is not.
+    /// Fails the call, unless the connection was stale and the request may be sent again.
     fn fail(self, error: Error, reason: CloseReason, framing: &Framing) -> Next {
-        let attempt = Failure {
-            may_be_stale: self.about.reused,
+        let Exchange { connection, attempts, .. } = self.responder.exchange;
+        let failure = Failure {
+            may_be_stale: self.may_be_stale,
             written: framing.written() > 0,
             answered: framing.received() > 0,
-            retried: self.about.attempts > 1,
+            retried: attempts > 1,
         };
-        let stale = matches!(reason, CloseReason::PeerClosed | CloseReason::Reset);
-        let completion = match self.phase {
-            Phase::Head { reply } if stale && may_retry(&self.request.method, attempt) => {
-                let connection = self.about.connection;
-                io_model!(retry, request = self.number, connection, why = reason.as_str());
-                let pending = PendingRequest {
-                    request: self.request,
-                    reply,
-                    deadline: self.deadline,
-                    attempts: self.about.attempts + 1,
-                    timer: Armed::default(),
-                };
-                return Next::Retry(pending, reason);
-            }
-            Phase::Head { reply } => Completion::Refuse(reply, error),
-            Phase::Body { sender, .. } => Completion::Break(sender, error),
-            Phase::Arrived { .. } | Phase::Upload { .. } | Phase::Between => {
-                Completion::Nothing
-            }
-        };
-        Next::End(End { fate: Err(reason), completion })
+        let ended = matches!(reason, CloseReason::PeerClosed | CloseReason::Reset);
+        if !ended || !may_retry(&self.request.method, failure) {
+            return Next::Close(reason, Completion::Fail(self.responder, error));
+        }
+        io_model!(retry, request = self.number, connection, why = reason.as_str());
+        // Nothing was received, so the caller waits for everything.
+        let Some(reply) = self.responder.into_reply() else { return Next::close(reason) };
+        let InFlight { request, deadline, .. } = self;
+        let timer = Armed::default();
+        let attempts = attempts + 1;
+        Next::Retry(reason, PendingRequest { request, reply, deadline, attempts, timer })
     }
 }
 
 impl Next {
+    /// Close the connection. No caller waits.
     fn close(reason: CloseReason) -> Self {
-        Next::End(End { fate: Err(reason), completion: Completion::Nothing })
-    }
-}
-
-impl Completion {
-    /// Tells those who wait for it.
-    pub(crate) fn tell(self) {
-        match self {
-            Completion::Nothing => {}
-            Completion::Respond(reply, response) => reply.answer(Ok(response)),
-            Completion::Refuse(reply, error) => reply.answer(Err(error)),
-            Completion::Finish(sender, trailers) => sender.finish(trailers),
-            Completion::Break(sender, error) => sender.fail(error),
-        }
+        Next::Close(reason, Completion::Nothing)
     }
 }
 

@@ -1,8 +1,8 @@
-//! The loop on the caller's own thread, instead of one of its own.
+//! Runs the loop on the caller's own thread.
 //!
-//! A call then costs no hand-over between threads: the thread that waits for the answer is the one
-//! that reads it off the socket. In return nothing goes on, not even a timeout, while nobody is in
-//! [`Driver::block_on`].
+//! The thread that waits for a response then also reads it from the socket, and no request passes
+//! from one thread to another. In return the client does nothing outside of [`Driver::block_on`]:
+//! not even a timeout ends a call there.
 
 use std::{
     fmt,
@@ -25,11 +25,11 @@ use crate::{
 
 /// The loop of a [`Client`] that was made by [`Client::with_driver`].
 ///
-/// Dropped, it ends the client: calls under way get [`Error::ShutDown`].
+/// Dropping it ends the client: calls in flight get [`Error::ShutDown`].
 pub struct Driver {
     event_loop: EventLoop,
     batch: Batch,
-    /// Dropped after the loop: the sockets are closed before anybody is told of the end.
+    /// Dropped after the loop, so that the sockets are closed before [`Client::close`] resolves.
     end: EndGuard,
 }
 

@@ -1,100 +1,99 @@
-//! The loop: one thread that owns every socket, and the turns that it makes.
+//! The event loop: one thread that owns every socket.
 //!
-//! A turn is: sleep until something happens, then serve sockets, then messages, then deadlines.
+//! In each turn the loop sleeps until something happens. Then it handles socket events, messages
+//! and deadlines, in this order.
 //!
 //! Its rules:
-//! - what the loop owns lies in one slab, and is found by its key: as the token of its socket, in
-//!   the messages to it, and with its deadline. A key that finds nothing is stale, and ignored;
-//! - sockets before messages: a connection that died while it was idle is known to be dead before
-//!   a new request asks for one;
-//! - after each of them the loop carries out what the pool decided ([`EventLoop::settle`]);
-//! - time is read once a turn.
+//! - the loop finds what it owns by a key, which is the token of the socket and stands in messages
+//!   and deadlines. A key that finds nothing is stale, and is ignored;
+//! - socket events come before messages. So the death of an idle connection is known before a new
+//!   request asks for a connection;
+//! - after each event, message or deadline the loop carries out what the pool has decided
+//!   ([`EventLoop::settle`]);
+//! - the clock is read once in each turn.
 
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
 use client_core::{
-    Config, Lookups, io_model,
+    Completion, Config, Lookups, io_model,
     pool::{Limits, Pool, SlotId},
 };
-use mio::{Events, Poll, Token, event::Event};
+use mio::{Events, Poll, Registry, Token, event::Event};
+use slotmap::SlotMap;
 
 use crate::{
-    connect::{Attempt, Connecting},
-    connection::{Completion, Connection},
+    connect::{Connecting, Handshake},
+    connection::Connection,
     framing::Readiness,
     parts::{Dial, Parts},
+    pending::{PendingRequest, ReplySender},
     pool::Slots,
     resolver,
-    shared::{Message, PendingRequest, Shared},
-    slab::{Key, Slab},
+    shared::{Message, Shared},
     timer::{Armed, Deadline, Timers},
     tls::Security,
+    token::{self, Key},
     transport::{INTEREST, Stream, Transport},
 };
 
-/// The token of the inbox; no key has it, since none has this generation and this index at once.
+/// The token of the inbox. No key has it, since no entry has this index.
 const INBOX: Token = Token(usize::MAX);
-/// Events of one turn. More are left for the next, and nothing is lost.
+/// Events of one turn. If there are more, the next turn gets them.
 const EVENTS: usize = 256;
-/// The buffer through which everything is read.
+/// Bytes that one read can return.
 const READ_BUFFER: usize = 16 * 1024;
 
 pub(crate) struct EventLoop {
-    /// The system's event queue.
-    poll: Poll,
-    /// The inbox, and what callers may read.
+    /// The kernel's event queue.
+    pub(crate) poll: Poll,
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<Config>,
-    /// The user's, or the system's.
-    pub(crate) resolver: Lookups,
-    /// The user's, if there is one: it needs no names and addresses.
+    pub(crate) lookups: Lookups,
+    /// The user's. It replaces the resolver, Happy Eyeballs and TCP.
     pub(crate) dial: Option<Arc<dyn Dial>>,
-    /// All that has a key: sockets, and attempts to connect.
-    pub(crate) entries: Slab<Entry>,
-    /// Decides which request gets which connection.
+    /// All that has a key.
+    pub(crate) entries: SlotMap<Key, Entry>,
     pub(crate) pool: Pool<PendingRequest>,
-    /// What holds the pool's slots.
+    /// The keys of what holds the pool's slots.
     pub(crate) slots: Slots,
-    /// What is to be told once the pool's actions are carried out.
-    pub(crate) completions: Vec<Completion>,
-    /// The deadlines of all that has a key, and of waiters.
+    /// The calls that end when the pool's actions are carried out.
+    pub(crate) completions: Vec<Completion<ReplySender>>,
+    /// The deadlines of entries and waiters.
     pub(crate) timers: Timers,
-    /// Connections that had more to read than their share of a turn.
+    /// Connections that have more to read than one call allows.
     pub(crate) again: Vec<Key>,
-    /// Initialised once, since zeroing it for each read would cost more than the read.
+    /// Shared by all reads, since zeroing a buffer for each read would cost more than the read.
     pub(crate) buffer: Box<[u8]>,
-    /// One reading of the clock serves a turn.
+    /// When this turn began to handle what has happened.
     pub(crate) now: Instant,
 }
 
-/// What one turn has to serve; kept from turn to turn, so that it is not made anew.
+/// The events and messages of one turn. Their memory serves all turns.
 pub(crate) struct Batch {
     events: Events,
     messages: Vec<Message>,
 }
 
-/// What lies under a key.
+/// What is found by a key.
 pub(crate) struct Entry {
     pub(crate) owner: Owner,
-    /// The entry for its deadline.
     timer: Armed,
 }
 
-/// Who is behind a key.
+/// What an entry is for.
 pub(crate) enum Owner {
-    /// Its wakes come from a resolver.
     Connecting(Connecting),
-    /// A socket that is not connected yet, or not secured.
-    Attempt(Attempt),
-    /// A connection of the pool.
-    Connection(Box<Pooled>),
+    Handshake(Handshake),
+    Connection(Box<PooledConnection>),
+    /// Nothing, while a handshake becomes something else under the same key.
+    Moved,
 }
 
-/// A connection, and how the pool knows it.
-pub(crate) struct Pooled {
+/// A connection in a slot of the pool.
+pub(crate) struct PooledConnection {
     pub(crate) slot: SlotId,
     pub(crate) connection: Connection<Stream>,
-    /// Wakes the connection when its body's reader does something.
+    /// Wakes the connection when its body's reader makes room or leaves.
     pub(crate) waker: Waker,
 }
 
@@ -104,14 +103,14 @@ impl EventLoop {
     /// The system's, if it refuses an event queue.
     pub(crate) fn new(config: Arc<Config>, parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let alarm = mio::Waker::new(poll.registry(), INBOX)?;
+        let notifier = mio::Waker::new(poll.registry(), INBOX)?;
         let security = Security::new(config.tls.clone(), parts.secure);
         Ok(EventLoop {
             poll,
-            shared: Arc::new(Shared::new(alarm, security)),
-            resolver: resolver::new(&config),
+            shared: Arc::new(Shared::new(notifier, security)),
+            lookups: resolver::new(&config),
             dial: parts.dial,
-            entries: Slab::new(),
+            entries: SlotMap::new(),
             pool: Pool::new(Limits::from(&*config)),
             slots: Slots::default(),
             completions: Vec::new(),
@@ -127,24 +126,24 @@ impl EventLoop {
         self.shared.clone()
     }
 
-    /// Turns until the client is closed and its last exchange is over.
+    /// Runs until the client is closed and its last exchange has ended.
     pub(crate) fn run(mut self) {
         let mut batch = Batch::new();
         while !self.is_over() {
             if let Err(error) = self.turn(&mut batch, || false) {
-                // Without its queue of events the loop is blind; its end tells every caller.
+                // The loop cannot go on without events. Its end tells every caller.
                 tracing::error!(%error, "the event queue failed");
                 return;
             }
         }
     }
 
-    /// Sleeps until something happens, and serves it. `busy` is asked last, after the loop has said
-    /// that it wants to sleep: whether its thread has something else to do.
+    /// Sleeps until something happens, and handles it. `busy` says whether the thread has other work,
+    /// so that the loop must not sleep. It is called when messages already notify the loop.
     ///
     /// # Errors
     ///
-    /// The event queue's. The loop has then seen nothing, and will not.
+    /// The event queue's. The client cannot go on after it.
     pub(crate) fn turn(
         &mut self,
         batch: &mut Batch,
@@ -172,13 +171,13 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Waits for events, unless there is something to do.
+    /// Waits for events, a message or a deadline, unless there is work already.
     fn sleep(&mut self, events: &mut Events, busy: impl Fn() -> bool) -> io::Result<()> {
         let idle = self.shared.inbox.may_sleep() && self.again.is_empty() && !busy();
         let until = if idle { self.timers.next() } else { Some(self.now) };
         let timeout = until.map(|at| at.saturating_duration_since(Instant::now()));
         let result = self.poll.poll(events, timeout);
-        self.shared.inbox.woken();
+        self.shared.inbox.set_awake();
         match result {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
@@ -188,7 +187,7 @@ impl EventLoop {
         }
     }
 
-    /// Whether nothing is left to do, and nothing can come any more.
+    /// Whether the client is closed, and its last exchange has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.pool.is_over() && self.shared.inbox.end_if_empty()
     }
@@ -197,44 +196,43 @@ impl EventLoop {
         self.shared.publish(self.pool.stats());
     }
 
-    // ----- dispatch: from what happened to whom it concerns -----
+    // ----- dispatch -----
 
     fn event(&mut self, event: &Event) {
-        let key = Key::from(event.token());
-        let told = readiness(event);
-        match self.entries.get_mut(key).map(|entry| &mut entry.owner) {
+        let key = token::key(event.token());
+        let readiness = readiness(event);
+        let Readiness { readable, writable, .. } = readiness;
+        match self.owner(key) {
             Some(Owner::Connection(pooled)) => {
                 let connection = pooled.connection.number();
-                io_model!(ready, connection, read = told.readable, write = told.writable);
-                self.drive(key, |connection, turn| connection.ready(told, turn));
+                io_model!(ready, connection, read = readable, write = writable);
+                self.drive(key, |connection, cx| connection.ready(readiness, cx));
             }
-            Some(Owner::Attempt(attempt)) => {
-                io_model!(ready, read = told.readable, write = told.writable);
-                attempt.told.add(told);
-                self.shake_hands(key);
+            Some(Owner::Handshake(handshake)) => {
+                io_model!(ready, read = readable, write = writable);
+                handshake.readiness.add(readiness);
+                self.handshake(key);
             }
-            Some(Owner::Connecting(_)) | None => {}
+            Some(Owner::Connecting(_) | Owner::Moved) | None => {}
         }
     }
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Request(job) => self.accept(job),
-            Message::Cancel(place) => self.cancel(place),
+            Message::Request(pending) => self.accept(pending),
+            Message::Cancel(holder) => self.cancel(holder),
             Message::Wake(key) => self.wake(key),
             Message::Close => self.pool.close(),
         }
     }
 
     fn wake(&mut self, key: Key) {
-        match self.entries.get(key).map(|entry| &entry.owner) {
+        match self.owner(key) {
             Some(Owner::Connection(_)) => {
-                self.drive(key, |connection, turn| {
-                    connection.ready(Readiness::default(), turn)
-                });
+                self.drive(key, |connection, cx| connection.ready(Readiness::default(), cx));
             }
-            Some(Owner::Connecting(_)) => self.go_on(key),
-            Some(Owner::Attempt(_)) | None => {}
+            Some(Owner::Connecting(_)) => self.continue_connecting(key),
+            Some(Owner::Handshake(_) | Owner::Moved) | None => {}
         }
     }
 
@@ -244,39 +242,45 @@ impl EventLoop {
                 io_model!(timer, request = waiter.number());
                 self.expire_waiter(waiter);
             }
-            Deadline::Owner(key) => {
+            Deadline::Entry(key) => {
                 let Some(entry) = self.entries.get_mut(key) else { return };
                 entry.timer.fired();
                 match &entry.owner {
                     Owner::Connecting(_) => {
                         io_model!(timer, why = "connecting");
-                        self.go_on(key);
+                        self.continue_connecting(key);
                     }
                     Owner::Connection(pooled) => {
                         io_model!(timer, connection = pooled.connection.number());
                         self.drive(key, Connection::expire);
                     }
-                    Owner::Attempt(_) => {}
+                    Owner::Handshake(_) | Owner::Moved => {}
                 }
             }
         }
     }
 
-    /// Notes the deadline of whoever is behind this key.
+    /// Arms the deadline of an entry.
     pub(crate) fn arm(&mut self, key: Key) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let deadline = match &entry.owner {
             Owner::Connecting(connecting) => Some(connecting.deadline()),
             Owner::Connection(pooled) => pooled.connection.deadline(),
-            Owner::Attempt(_) => None,
+            Owner::Handshake(_) | Owner::Moved => None,
         };
-        self.timers.arm(Deadline::Owner(key), &mut entry.timer, deadline);
+        self.timers.arm(Deadline::Entry(key), &mut entry.timer, deadline);
     }
 
-    // ----- what is in the slab -----
+    // ----- entries -----
 
-    pub(crate) fn insert(&mut self, owner: Owner) -> Key {
-        self.entries.insert(Entry { owner, timer: Armed::default() })
+    pub(crate) fn owner(&mut self, key: Key) -> Option<&mut Owner> {
+        self.entries.get_mut(key).map(|entry| &mut entry.owner)
+    }
+
+    pub(crate) fn set_owner(&mut self, key: Key, owner: Owner) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.owner = owner;
+        }
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Owner> {
@@ -285,20 +289,10 @@ impl EventLoop {
         Some(entry.owner)
     }
 
-    /// Watches a socket under this key: the one time that it is registered.
-    ///
-    /// # Errors
-    ///
-    /// The system's, if it refuses.
-    pub(crate) fn watch(&self, key: Key, socket: &mut impl Transport) -> io::Result<()> {
-        io_model!(register);
-        self.poll.registry().register(socket, key.into(), INTEREST)
-    }
-
-    /// No more events for a socket that is about to be closed.
+    /// Deregisters a socket that is about to be closed.
     pub(crate) fn unwatch(&self, socket: &mut impl Transport) {
         io_model!(deregister);
-        // It fails only for a socket that is not watched, which is what is wanted.
+        // This fails only for a socket that is not registered.
         let _ = self.poll.registry().deregister(socket);
     }
 }
@@ -309,22 +303,24 @@ impl Batch {
     }
 }
 
-impl Entry {
-    /// An attempt becomes something else.
-    ///
-    /// # Errors
-    ///
-    /// `change`'s.
-    pub(crate) fn change<E>(
-        self,
-        change: impl FnOnce(Attempt) -> Result<Owner, E>,
-    ) -> Result<Self, E> {
-        let owner = match self.owner {
-            Owner::Attempt(attempt) => change(attempt)?,
-            owner => owner,
-        };
-        Ok(Entry { owner, ..self })
+impl From<Owner> for Entry {
+    fn from(owner: Owner) -> Self {
+        Entry { owner, timer: Armed::default() }
     }
+}
+
+/// Registers a socket under this key. Each socket is registered once.
+///
+/// # Errors
+///
+/// The system's, if it refuses.
+pub(crate) fn watch(
+    registry: &Registry,
+    key: Key,
+    socket: &mut impl Transport,
+) -> io::Result<()> {
+    io_model!(register);
+    registry.register(socket, token::of(key), INTEREST)
 }
 
 fn readiness(event: &Event) -> Readiness {

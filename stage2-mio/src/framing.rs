@@ -1,55 +1,56 @@
 //! Bytes to messages and back, on a socket that may stop at any byte.
 //!
 //! Its rules:
-//! - readiness comes as an edge: the loop hears of it once. So it is remembered here, and
-//!   forgotten only when the socket says `WouldBlock`, or gives less than was asked for: then it
-//!   has no more, and will say so again when it has. That saves one call per response;
-//! - what an operation waits for that said `WouldBlock` is recorded, since it need not be what its
-//!   name says: under TLS a read may wait to write, and a write to read. Without the record the
-//!   one would be tried again at the wrong event, and then never;
-//! - a peer that has hung up sends no further edge. Then a short read proves nothing, and one
-//!   reads on to the end;
-//! - input is read into the loop's one buffer and appended here, so that a connection that waits
-//!   owns no buffer.
+//! - readiness is edge-triggered: the kernel reports it once. So it is remembered here until the
+//!   socket returns `WouldBlock`, or fewer bytes than the buffer has room for. The socket is then
+//!   empty, and its next byte is a new event. Without this rule each response would cost a second
+//!   read;
+//! - an operation that returned `WouldBlock` records which readiness it waits for. Under TLS a read
+//!   may wait until the socket is writable, and a write until it is readable. Without the record it
+//!   would be tried again at the wrong event, and then never;
+//! - a peer that has hung up causes no further event. A short read then proves nothing, and reading
+//!   continues to the end;
+//! - the socket is read into the loop's buffer, and what came is appended to `input`. So a
+//!   connection that waits owns no buffer.
 
 use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
 use client_core::{
-    Decoder, Error, Outgoing,
-    decode::{Event, KeepAlive, Limits},
+    Decoder, Error, Outgoing, Reply, Responder,
+    decode::{KeepAlive, Limits},
     io_model,
 };
 use http::Method;
 
 use crate::transport::{Blocked, Transport};
 
-/// What the loop was told about a socket, or what is remembered of it.
+/// What a socket is ready for, as far as the loop knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Readiness {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer sends nothing more, or the socket has failed.
+    /// The peer will send nothing more, or the socket has failed.
     pub(crate) hung_up: bool,
 }
 
-/// What a read brought.
+/// What a read returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// This many bytes.
     Bytes(usize),
-    /// Nothing now.
+    /// Nothing yet.
     Blocked,
-    /// The end.
+    /// The end of the stream.
     End,
 }
 
 impl Readiness {
-    /// Adds what was told later.
-    pub(crate) fn add(&mut self, told: Readiness) {
-        self.readable |= told.readable;
-        self.writable |= told.writable;
-        self.hung_up |= told.hung_up;
+    /// Adds what a later event reported.
+    pub(crate) fn add(&mut self, later: Readiness) {
+        self.readable |= later.readable;
+        self.writable |= later.writable;
+        self.hung_up |= later.hung_up;
     }
 }
 
@@ -57,26 +58,25 @@ impl Readiness {
 pub(crate) struct Framing {
     /// The connection's number, for the recordings.
     number: u64,
-    /// What has not been used up of what the loop told.
+    /// What the socket is ready for and has not been used up.
     readiness: Readiness,
-    /// What the next read waits for: the record that the last one has left.
+    /// Which readiness the next read waits for.
     read_on: Blocked,
-    /// What the next write waits for. If that is to read, a read lifts it.
+    /// Which readiness the next write waits for. If it is that to read, any read resets it.
     write_on: Blocked,
-    /// Received, and not yet a whole event.
+    /// What was received and is not decoded.
     input: BytesMut,
-    /// The response that is being received.
     decoder: Decoder,
     /// Bytes of the request that the transport has taken.
     written: usize,
-    /// It has taken them all, and holds nothing back.
+    /// The transport has taken the whole request, and holds nothing back.
     sent: bool,
-    /// Bytes of the response that have come.
+    /// Bytes that came since the request was started.
     received: u64,
 }
 
 impl Framing {
-    /// For a socket that was just connected, and so has room to write.
+    /// For a socket that has just connected, and so is writable.
     pub(crate) fn new(number: u64, limits: Limits) -> Self {
         Framing {
             number,
@@ -99,17 +99,17 @@ impl Framing {
         self.received = 0;
     }
 
-    /// Gives the buffer back, since the connection may now wait for long.
-    pub(crate) fn rest(&mut self) {
+    /// Frees the buffer, since the connection may be idle for long.
+    pub(crate) fn free_buffer(&mut self) {
         self.input = BytesMut::new();
     }
 
-    /// Remembers what the loop was told.
-    pub(crate) fn note(&mut self, told: Readiness) {
-        self.readiness.add(told);
+    /// Remembers what an event reported.
+    pub(crate) fn note(&mut self, readiness: Readiness) {
+        self.readiness.add(readiness);
     }
 
-    /// Whether a read may bring anything.
+    /// Whether a read may return something.
     pub(crate) fn may_read(&self) -> bool {
         match self.read_on {
             Blocked::Read => self.readiness.readable,
@@ -118,7 +118,7 @@ impl Framing {
         }
     }
 
-    /// Whether a write may bring anything out.
+    /// Whether a write may send something.
     pub(crate) fn may_write(&self) -> bool {
         self.write_on != Blocked::Read && self.readiness.writable
     }
@@ -128,22 +128,22 @@ impl Framing {
         self.written
     }
 
-    /// Whether the request is out: the transport has taken it all, and holds nothing back.
+    /// Whether the transport has taken the whole request, and holds nothing back.
     pub(crate) fn is_sent(&self) -> bool {
         self.sent
     }
 
-    /// Bytes of the response that have come.
+    /// Bytes that came since the request was started.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Drops what is left over.
+    /// Drops what is not decoded.
     pub(crate) fn discard(&mut self) {
         self.input.clear();
     }
 
-    /// Whether bytes are left over.
+    /// Whether bytes are not decoded.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
@@ -152,7 +152,7 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except for `WouldBlock`, which is recorded.
     pub(crate) fn write<T: Transport>(
         &mut self,
         to: &mut T,
@@ -174,11 +174,12 @@ impl Framing {
         Ok(())
     }
 
-    /// Sends what the transport holds back, asked for or not; whether all of it is out.
+    /// Sends what the transport holds back, such as an alert of TLS. Returns whether it holds
+    /// nothing back any more.
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except for `WouldBlock`, which is recorded.
     pub(crate) fn flush<T: Transport>(&mut self, to: &mut T) -> io::Result<bool> {
         while self.may_write() {
             match to.flush() {
@@ -189,14 +190,14 @@ impl Framing {
         Ok(false)
     }
 
-    /// Records what a write waits for, if that is why it failed.
+    /// Records which readiness a write waits for, if it failed with `WouldBlock`.
     fn write_failed<T: Transport>(&mut self, error: io::Error, to: &T) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock => {
                 self.write_on = to.blocked().unwrap_or(Blocked::Write);
                 self.would_block("write", self.write_on);
-                // What there is to read is for a read to find out.
+                // A write tells nothing about what there is to read.
                 self.readiness.writable &= self.write_on == Blocked::Read;
                 Ok(())
             }
@@ -208,7 +209,7 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except for `WouldBlock`, which is recorded.
     pub(crate) fn read<T: Transport>(
         &mut self,
         from: &mut T,
@@ -216,7 +217,7 @@ impl Framing {
     ) -> io::Result<Input> {
         loop {
             let result = from.read(buffer);
-            self.lift_write();
+            self.resume_write();
             match result {
                 Ok(0) => return Ok(Input::End),
                 Ok(n) => {
@@ -243,8 +244,8 @@ impl Framing {
         }
     }
 
-    /// A read was made: a write that waits for one may be tried again, whatever came of it.
-    fn lift_write(&mut self) {
+    /// After a read, whatever it returned: a write that waited for one can be tried again.
+    fn resume_write(&mut self) {
         if self.write_on != Blocked::Write {
             self.write_on = Blocked::Write;
             self.readiness.writable = true;
@@ -259,16 +260,19 @@ impl Framing {
         }
     }
 
-    /// The next event of the response, if it is whole.
+    /// Decodes what has come, for this caller: [`Responder::receive`].
     ///
     /// # Errors
     ///
-    /// [`Decoder::decode`]'s.
-    pub(crate) fn decode(&mut self) -> Result<Option<Event>, Error> {
-        self.decoder.decode(&mut self.input)
+    /// [`Responder::receive`]'s.
+    pub(crate) fn receive<R: Reply>(
+        &mut self,
+        responder: &mut Responder<R>,
+    ) -> Result<bool, Error> {
+        responder.receive(&mut self.decoder, &mut self.input)
     }
 
-    /// Whether the end of the input is the end of the response.
+    /// The stream has ended: whether the response ends there too.
     ///
     /// # Errors
     ///
@@ -277,7 +281,7 @@ impl Framing {
         self.decoder.eof(&self.input)
     }
 
-    /// What the peer said about the next exchange, once this one is whole: [`Decoder::keep_alive`].
+    /// What the peer allows after this exchange: [`Decoder::keep_alive`].
     pub(crate) fn keep_alive(&self) -> Option<KeepAlive> {
         self.decoder.keep_alive()
     }

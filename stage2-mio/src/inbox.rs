@@ -1,28 +1,28 @@
-//! From callers, on whatever thread, to the loop.
+//! Messages to the loop, from any thread.
 //!
 //! Its rules:
-//! - the message first, then the wake: who is woken finds what it was woken for;
-//! - only a loop that sleeps is woken, for a wake is a system call. `awake` says that the loop
-//!   will look into the queue before it sleeps. The loop clears it before it looks for the last
-//!   time, so that a message which it does not see then finds the flag cleared, and wakes it;
-//! - after the end nothing is taken any more, and whatever still lies there is dropped, by which
-//!   its sender learns of it.
+//! - the message is stored before the loop is notified, so the loop finds it when it wakes;
+//! - a notification is a system call, and only a sleeping loop needs one. `awake` is true while the
+//!   loop will look into the queue before it sleeps. The loop clears it, and then looks for the last
+//!   time. So a message that this look misses finds the flag cleared, and notifies the loop;
+//! - when the loop has ended, no message is accepted, and those that are left are dropped. Dropping
+//!   a request tells its caller.
 
 use std::mem;
 
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
-/// What ends the loop's sleep.
-pub(crate) trait Alarm {
-    fn ring(&self);
+/// Ends the sleep of the loop.
+pub(crate) trait Notifier {
+    fn notify(&self);
 }
 
 #[derive(Debug)]
-pub(crate) struct Inbox<M, A> {
+pub(crate) struct Inbox<M, N> {
     state: Mutex<State<M>>,
-    /// The loop looks into the queue before it sleeps.
+    /// The loop will look into the queue before it sleeps.
     awake: AtomicBool,
-    alarm: A,
+    notifier: N,
 }
 
 #[derive(Debug)]
@@ -32,13 +32,17 @@ struct State<M> {
     ended: bool,
 }
 
-impl<M, A: Alarm> Inbox<M, A> {
-    pub(crate) fn new(alarm: A) -> Self {
+impl<M, N: Notifier> Inbox<M, N> {
+    pub(crate) fn new(notifier: N) -> Self {
         let state = Mutex::new(State { queue: Vec::new(), ended: false });
-        Inbox { state, awake: AtomicBool::new(true), alarm }
+        Inbox { state, awake: AtomicBool::new(true), notifier }
     }
 
-    /// Leaves a message. If the loop has ended, the message comes back.
+    /// Adds a message, and wakes the loop.
+    ///
+    /// # Errors
+    ///
+    /// The message, if the loop has ended.
     pub(crate) fn push(&self, message: M) -> Result<(), M> {
         let mut state = self.lock();
         if state.ended {
@@ -53,36 +57,36 @@ impl<M, A: Alarm> Inbox<M, A> {
     /// Wakes the loop, if it sleeps.
     pub(crate) fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel) {
-            self.alarm.ring();
+            self.notifier.notify();
         }
     }
 
-    /// Whether the loop may sleep. From here on a message wakes it.
+    /// Whether the loop may sleep. From now on a message notifies it.
     pub(crate) fn may_sleep(&self) -> bool {
-        // Exchanged and not stored: so it is ordered against the exchanges of callers, and what
-        // they did before them is seen.
+        // A swap, unlike a store, is ordered after the swaps of the callers before it. So the loop
+        // sees what they stored before those.
         self.awake.swap(false, Ordering::AcqRel);
         self.lock().queue.is_empty()
     }
 
-    /// The loop is awake, and will look into the queue before it sleeps again.
-    pub(crate) fn woken(&self) {
+    /// The loop is awake. Until it calls [`Inbox::may_sleep`], a message does not notify it.
+    pub(crate) fn set_awake(&self) {
         self.awake.swap(true, Ordering::AcqRel);
     }
 
-    /// Takes all messages, and leaves the emptied `batch` for the next ones.
+    /// Swaps all messages into `batch`, which must be empty. Its memory serves the next messages.
     pub(crate) fn take(&self, batch: &mut Vec<M>) {
         mem::swap(&mut self.lock().queue, batch);
     }
 
-    /// Ends the inbox if no message lies in it; between the look and the end none can come.
+    /// Ends the inbox if it is empty. Returns whether it has ended.
     pub(crate) fn end_if_empty(&self) -> bool {
         let mut state = self.lock();
         state.ended = state.queue.is_empty();
         state.ended
     }
 
-    /// Ends the inbox, and drops what lies in it.
+    /// Ends the inbox, and drops its messages.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
@@ -91,7 +95,7 @@ impl<M, A: Alarm> Inbox<M, A> {
         drop(left);
     }
 
-    /// No foreign code runs under the lock, so a poisoned one is still sound.
+    /// Locks the state. A poisoned lock is sound: nothing panics half-way through a change.
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -3,25 +3,24 @@
 //! One thread owns every socket. Callers, on whatever threads, hand it requests and wait for
 //! answers. The way of one request, in the order of reading:
 //!
-//! 1. [`Client::request`] (`client`): checked and put into the `inbox`, with the loop's end of a
-//!    `call`, the oneshot channel on which its caller waits;
+//! 1. [`Client::request`] (`client`): checked and put into the `inbox` as a
+//!    `pending` request, with the loop's half of the `oneshot` channel on which its caller waits;
 //! 2. `event_loop`: the loop wakes and takes the message;
 //! 3. `pool`: asks [`client_core::pool`] for a connection. One is idle, or the request waits and
 //!    the loop begins to connect;
 //! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`), TLS (`tls`);
-//! 5. `serving`: drives the `connection`, which writes the request and reads the response
+//! 5. `owner`: drives the `connection`, which writes the request and reads the response
 //!    (`framing`);
 //! 6. `pool` again: the connection becomes idle, or gets the next request; then the call is
 //!    answered.
 //!
-//! `slab` and `timer` are what the loop keeps its sockets and deadlines in; `shared` is what
+//! `token` and `timer` are how the loop finds its sockets and deadlines; `shared` is what
 //! callers and loop both know; `parts` is what users may replace, and `openssl` (a feature) a part
 //! in place of rustls; `sync` is what a model checker replaces; `driver` runs the loop on the
 //! caller's own thread instead of one of its own.
 
 #![forbid(unsafe_code)]
 
-mod call;
 mod client;
 mod connect;
 mod connection;
@@ -33,17 +32,19 @@ mod framing;
 #[path = "../../fuzz/drivers/stage2.rs"]
 pub mod fuzzing;
 mod inbox;
+mod oneshot;
 #[cfg(feature = "openssl")]
 mod openssl;
+mod owner;
 mod parts;
+mod pending;
 mod pool;
 mod resolver;
-mod serving;
 mod shared;
-mod slab;
 mod sync;
 mod timer;
 mod tls;
+mod token;
 mod transport;
 
 #[cfg(feature = "openssl")]

@@ -1,31 +1,34 @@
-//! Carries out what the pool decides, from a request's arrival to its start on a connection.
+//! Carries out the decisions of the pool, from the arrival of a request to its start on a
+//! connection.
 //!
 //! [`client_core::pool::Pool`] makes the decisions. The loop reports events to it, and carries out
-//! its actions in the same turn. So a connection that is reserved for a waiter takes the request
-//! before anything else can happen to it.
+//! its actions before it handles the next event.
 //!
 //! Its rules:
 //! - the loop calls [`EventLoop::settle`] after each event. An event of one request never starts
-//!   the next one by itself, so a thousand waiters whose connects fail at once are a loop, not a
-//!   recursion;
-//! - the pool's numbers are published before anything can be seen from outside: a completion, a
+//!   another request itself. So if a thousand waiters' connects fail at once, the loop runs a
+//!   thousand times, and no stack grows;
+//! - a connection that is reserved for a waiter gets the request in the same `settle`. No event lies
+//!   between, so in this model a connection cannot die while it is reserved. If it died before and
+//!   the loop has not seen it yet, the exchange starts on it and fails as stale: the loop gets the
+//!   request back, and sends it again on a fresh connection in the same slot;
+//! - the pool's numbers are published before callers or peers can see an effect: a completion, a
 //!   byte on a socket, the end of a socket;
-//! - a request whose caller has gone is dropped where it stands, and nothing begins for it.
+//! - a request whose caller has gone is dropped, and nothing starts for it.
 
 use client_core::{
-    Error, TimeoutPhase, io_model,
+    Completion, Error, Responder, TimeoutPhase, io_model,
     pool::{Action, SlotId, WaiterId},
 };
 
 use crate::{
-    connection::Completion,
     event_loop::EventLoop,
-    shared::{PendingRequest, Place},
-    slab::Key,
+    pending::{Holder, PendingRequest},
     timer::Deadline,
+    token::Key,
 };
 
-/// The key of what holds each slot: an attempt to connect, or a connection.
+/// The key of what holds each slot: a [`Connecting`](crate::connect::Connecting) or a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(Vec<Option<Key>>);
 
@@ -45,7 +48,7 @@ impl Slots {
 impl EventLoop {
     /// Asks the pool for a connection.
     pub(crate) fn accept(&mut self, pending: PendingRequest) {
-        if pending.reply.is_gone() {
+        if pending.reply.is_closed() {
             return;
         }
         let origin = pending.request.origin.clone();
@@ -54,7 +57,7 @@ impl EventLoop {
         }
     }
 
-    /// Carries out the pool's actions, then publishes its numbers and completes what has ended.
+    /// Carries out the pool's actions, publishes its numbers, then completes the calls that ended.
     pub(crate) fn settle(&mut self) {
         while let Some(action) = self.pool.poll_action() {
             match action {
@@ -72,7 +75,7 @@ impl EventLoop {
     /// Arms the deadline of a waiter.
     fn wait(&mut self, waiter: WaiterId) {
         let Some(pending) = self.pool.request_mut(waiter) else { return };
-        if !pending.reply.place(Place::Pool(waiter)) {
+        if !pending.reply.set_holder(Holder::Waiter(waiter)) {
             self.pool.cancel(waiter);
             return;
         }
@@ -86,51 +89,51 @@ impl EventLoop {
         let Some((waiter, mut pending)) = self.pool.take(slot) else { return };
         let request = waiter.number();
         self.timers.disarm(&mut pending.timer);
-        if !pending.reply.place(Place::Connection(key, request)) {
+        if !pending.reply.set_holder(Holder::Connection(key, request)) {
             return self.pool.checkin(slot);
         }
         self.pool.begin(slot);
-        // The caller before hears of its end before the peer hears of the next request.
+        // The previous caller gets its completion before the peer gets the next request.
         self.complete();
-        self.drive(key, |connection, turn| {
+        self.drive(key, |connection, cx| {
             io_model!(checkout, request, connection = connection.number());
-            connection.start(request, pending, turn)
+            connection.start(request, pending, cx)
         });
     }
 
-    /// Publishes the pool's numbers, then tells callers how their exchanges ended.
+    /// Publishes the pool's numbers, then completes the calls that ended.
     fn complete(&mut self) {
-        self.shared.publish(self.pool.stats());
-        self.completions.drain(..).for_each(Completion::tell);
+        self.publish();
+        self.completions.drain(..).for_each(Completion::complete);
     }
 
-    /// Ends a request that has no connection.
+    /// Fails a request that has no connection.
     pub(crate) fn refuse(&mut self, mut pending: PendingRequest, error: Error) {
         self.timers.disarm(&mut pending.timer);
-        self.completions.push(Completion::Refuse(pending.reply, error));
+        let responder = Responder::new(pending.reply, self.config.body_window);
+        self.completions.push(Completion::Fail(responder, error));
     }
 
-    /// The caller of a request gave up.
-    pub(crate) fn cancel(&mut self, place: Place) {
-        match place {
-            Place::Pool(waiter) => {
+    /// The caller of a request has gone.
+    pub(crate) fn cancel(&mut self, holder: Holder) {
+        match holder {
+            Holder::Waiter(waiter) => {
                 io_model!(cancel, request = waiter.number(), why = "waiting");
                 if let Some(mut pending) = self.pool.cancel(waiter) {
                     self.timers.disarm(&mut pending.timer);
                 }
             }
-            Place::Connection(key, request) => {
-                io_model!(cancel, request, why = "under way");
-                self.drive(key, |connection, turn| connection.cancel(request, turn));
+            Holder::Connection(key, request) => {
+                io_model!(cancel, request, why = "in flight");
+                self.drive(key, |connection, cx| connection.cancel(request, cx));
             }
         }
     }
 
-    /// A request has waited for as long as the whole call may take.
+    /// A waiter has waited for as long as the whole call may take.
     pub(crate) fn expire_waiter(&mut self, waiter: WaiterId) {
         if let Some(pending) = self.pool.cancel(waiter) {
-            let after = self.config.total_timeout.unwrap_or_default();
-            self.refuse(pending, Error::Timeout { phase: TimeoutPhase::Total, after });
+            self.refuse(pending, Error::timeout(TimeoutPhase::Total, &self.config));
         }
     }
 }

@@ -1,67 +1,34 @@
-//! What callers and the loop both know.
+//! What callers and the loop share.
 
 use std::{
-    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
-    time::Instant,
+    task::{Wake, Waker},
 };
 
-use client_core::{Body, Error, Outgoing, PoolStats, io_model, pool::WaiterId};
-use http::Response;
+use client_core::{Latch, PoolStats, io_model};
 
 use crate::{
-    call,
-    inbox::{Alarm, Inbox},
-    slab::Key,
-    timer::Armed,
+    inbox::{Inbox, Notifier},
+    pending::{Holder, PendingRequest},
     tls::Security,
+    token::Key,
 };
 
-/// What a request ends with, as its caller sees it.
-pub(crate) type Answer = Result<Response<Body>, Error>;
-/// The caller's end of a request.
-pub(crate) type Call = call::Call<Answer, Place>;
-/// The loop's end of it.
-pub(crate) type Reply = call::Reply<Answer, Place>;
-
-/// A request with its way back to the caller.
-#[derive(Debug)]
-pub(crate) struct PendingRequest {
-    pub(crate) request: Outgoing,
-    pub(crate) reply: Reply,
-    /// When the whole call has to be over.
-    pub(crate) deadline: Option<Instant>,
-    /// How often it is sent, this time included.
-    pub(crate) attempts: u32,
-    /// The entry for `deadline`, while it waits in the pool.
-    pub(crate) timer: Armed,
-}
-
-/// Where the loop keeps a request, so that its caller can cancel it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In the pool, as this waiter.
-    Pool(WaiterId),
-    /// On this connection, where its number tells it from the next request.
-    Connection(Key, u64),
-}
-
-/// What is said to the loop.
+/// A message to the loop.
 #[derive(Debug)]
 // Most messages are requests, and a box for each would be an allocation per request.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Message {
     Request(PendingRequest),
-    /// The caller of a request gave up.
-    Cancel(Place),
-    /// Whatever this key stands for can go on: a resolver has its answer, a body has room, or
-    /// its reader is gone.
+    /// The caller of the request that is there has gone.
+    Cancel(Holder),
+    /// The owner of this key can continue: a lookup is done, a body has room, or the reader of a
+    /// body has gone.
     Wake(Key),
-    /// No more requests will come; the loop ends when the last exchange has.
+    /// No more requests will come. The loop ends after the last exchange.
     Close,
 }
 
@@ -69,97 +36,80 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Message, mio::Waker>,
-    /// Callers check requests against it, the loop secures streams with it.
+    /// Callers check requests with it, the loop secures streams with it.
     pub(crate) security: Security,
     /// No more requests are accepted.
     pub(crate) closing: AtomicBool,
-    /// The pool, as it was when the loop last told anybody anything.
+    /// The pool's numbers, as last published.
     stats: Mutex<PoolStats>,
-    /// Whether the loop has ended, and who waits for that.
-    end: Mutex<End>,
+    /// Open once the loop has ended.
+    pub(crate) ended: Latch,
 }
 
-#[derive(Debug, Default)]
-struct End {
-    reached: bool,
-    wakers: Vec<Waker>,
-}
-
-/// Ends everybody's wait when the loop ends, in whatever way.
+/// Ends the client when the loop ends, even by a panic.
 #[derive(Debug)]
 pub(crate) struct EndGuard(pub(crate) Arc<Shared>);
 
-/// A [`std::task::Waker`] that sends a message.
+/// A [`Waker`] that sends [`Message::Wake`].
 struct MessageWaker {
     shared: Weak<Shared>,
     key: Key,
 }
 
-impl Alarm for mio::Waker {
-    fn ring(&self) {
+impl Notifier for mio::Waker {
+    fn notify(&self) {
         io_model!(wake, why = "inbox");
-        // It fails only if the loop is gone, or about to look: then there is nobody to wake.
+        // This fails only if the loop has ended, and then nothing needs to wake.
         let _ = self.wake();
     }
 }
 
 impl Shared {
-    pub(crate) fn new(alarm: mio::Waker, security: Security) -> Self {
+    pub(crate) fn new(notifier: mio::Waker, security: Security) -> Self {
         Shared {
-            inbox: Inbox::new(alarm),
+            inbox: Inbox::new(notifier),
             security,
             closing: AtomicBool::new(false),
             stats: Mutex::default(),
-            end: Mutex::default(),
+            ended: Latch::default(),
         }
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
-        lock(&self.stats).clone()
+        self.lock_stats().clone()
     }
 
     pub(crate) fn publish(&self, stats: PoolStats) {
-        *lock(&self.stats) = stats;
+        *self.lock_stats() = stats;
     }
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Closes the client, once.
+    /// Closes the client. Further calls do nothing.
     pub(crate) fn close(&self) {
         if !self.closing.swap(true, Ordering::AcqRel) {
-            // A loop that has ended needs not be told to.
+            // A loop that has ended needs no message.
             let _ = self.inbox.push(Message::Close);
         }
     }
 
-    /// The loop has ended: nobody is to wait for it any more.
+    /// The loop has ended.
     pub(crate) fn end(&self) {
         self.closing.store(true, Ordering::Release);
         self.inbox.end();
-        let mut end = lock(&self.end);
-        end.reached = true;
-        let wakers = mem::take(&mut end.wakers);
-        drop(end);
-        wakers.into_iter().for_each(Waker::wake);
+        self.ended.open();
     }
 
-    /// Waits for the loop's end.
-    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut end = lock(&self.end);
-        if end.reached {
-            return Poll::Ready(());
-        }
-        if !end.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            end.wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// A waker for whatever this key stands for.
+    /// A waker for the owner of this key.
     pub(crate) fn waker(self: &Arc<Self>, key: Key) -> Waker {
         Waker::from(Arc::new(MessageWaker { shared: Arc::downgrade(self), key }))
+    }
+
+    /// Locks the numbers. A poisoned lock is sound: they are replaced as a whole.
+    fn lock_stats(&self) -> MutexGuard<'_, PoolStats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,13 +126,8 @@ impl Wake for MessageWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(shared) = self.shared.upgrade() {
-            // A loop that has ended has nothing left to wake.
+            // A loop that has ended owns nothing that could continue.
             let _ = shared.inbox.push(Message::Wake(self.key));
         }
     }
-}
-
-/// Nothing in here runs foreign code under its lock, so a poisoned one is still sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

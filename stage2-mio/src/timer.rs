@@ -1,37 +1,29 @@
-//! Deadlines, in the order in which they come.
+//! Deadlines, in the order in which they pass.
 //!
 //! Its rules:
-//! - an owner has one deadline, the next of all that it minds, and at most one entry here;
-//! - a deadline that moves away, as it does with each request on a kept connection, leaves its
-//!   entry where it is. The entry fires too early, its owner is asked again, and is put off once
-//!   for all the requests in between;
+//! - an entry of the loop, or a waiter, has one deadline: the earliest of all that it waits for. It
+//!   has at most one place in the queue, which it remembers as [`Armed`];
+//! - a deadline that moves to a later time leaves the queue as it is. With each request on a kept
+//!   connection the deadline moves so. What is in the queue then fires too early, its owner finds
+//!   that nothing is over, and is armed again: once, for all requests in between;
 //! - time comes in as an argument.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use client_core::{io_model, pool::WaiterId};
 
-use crate::slab::Key;
+use crate::token::Key;
 
-/// The time `wait` after `now`. One beyond what the clock can say is as good as never.
-pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
-    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    now.checked_add(wait).unwrap_or(now + NEVER)
-}
-
-/// Which deadline it is.
+/// Whose deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
-    /// That of a connection, or of an attempt to make one.
-    Owner(Key),
-    /// That of a request that waits in the pool.
+    /// An entry's of the loop: a connection's, or that of establishing one.
+    Entry(Key),
+    /// A waiter's in the pool.
     Waiter(WaiterId),
 }
 
-/// The entry that an owner has in the queue; it keeps it beside its other state.
+/// What an owner has in the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Armed(Option<(Instant, Deadline)>);
 
@@ -41,7 +33,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that the owner is asked again at `deadline`, or before.
+    /// Makes the deadline fire at `deadline` or before. `None` changes nothing.
     pub(crate) fn arm(
         &mut self,
         whose: Deadline,
@@ -57,20 +49,19 @@ impl Timers {
         }
     }
 
-    /// Takes the entry of an owner away, before the owner goes.
+    /// Takes out of the queue what an owner has in it. Call it before the owner goes.
     pub(crate) fn disarm(&mut self, armed: &mut Armed) {
         if let Some(entry) = armed.0.take() {
             self.queue.remove(&entry);
         }
     }
 
-    /// When the loop has to look again.
+    /// When the first deadline fires.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// Takes an entry whose time has come. Its owner is no longer [`Armed`], and must note it by
-    /// [`Armed::fired`].
+    /// Takes out a deadline that has passed. If its owner stays, call [`Armed::fired`].
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Deadline> {
         let (at, _) = self.queue.first()?;
         if *at > now {
@@ -81,7 +72,7 @@ impl Timers {
 }
 
 impl Armed {
-    /// The entry is gone from the queue.
+    /// [`Timers::pop`] has returned this deadline.
     pub(crate) fn fired(&mut self) {
         self.0 = None;
     }
@@ -91,12 +82,13 @@ impl Armed {
 mod tests {
     use std::time::Duration;
 
+    use slotmap::SlotMap;
+
     use super::*;
-    use crate::slab::Slab;
 
     fn owners<const N: usize>() -> [Deadline; N] {
-        let mut slab = Slab::new();
-        std::array::from_fn(|_| Deadline::Owner(slab.insert(())))
+        let mut keys = SlotMap::new();
+        std::array::from_fn(|_| Deadline::Entry(keys.insert(())))
     }
 
     #[test]

@@ -1,70 +1,67 @@
-//! Drives one connection, from readiness to its end.
+//! Drives the connections that the loop owns.
 //!
-//! A connection says what comes next, and the loop does it: it arms the deadline, tells the pool, or
-//! closes the socket. [`Completion`]s are held back until the pool's actions are carried out.
+//! A connection returns what the loop has to do for it, and the loop does it here: it arms the
+//! deadline, reports to the pool, or closes the socket. A [`Completion`] waits until the pool's
+//! actions are carried out.
 //!
-//! [`Completion`]: crate::connection::Completion
+//! [`Completion`]: client_core::Completion
 
 use client_core::{CloseReason, io_model, pool::SlotId};
 
 use crate::{
-    connection::{Connection, End, Next, Turn},
+    connection::{Connection, LoopContext, Next},
     event_loop::{EventLoop, Owner},
-    framing::Readiness,
-    shared::PendingRequest,
-    slab::Key,
+    pending::PendingRequest,
+    token::Key,
     transport::Stream,
 };
 
 impl EventLoop {
-    /// Lets a connection go on, and does what it says.
+    /// Calls a connection, and does what it asks for.
     pub(crate) fn drive(
         &mut self,
         key: Key,
-        act: impl FnOnce(&mut Connection<Stream>, &mut Turn<'_>) -> Next,
+        call: impl FnOnce(&mut Connection<Stream>, &mut LoopContext<'_>) -> Next,
     ) {
-        let Some(Owner::Connection(pooled)) =
-            self.entries.get_mut(key).map(|entry| &mut entry.owner)
-        else {
-            return;
-        };
-        let mut turn = Turn {
+        let entry = self.entries.get_mut(key);
+        let Some(Owner::Connection(pooled)) = entry.map(|entry| &mut entry.owner) else { return };
+        let mut cx = LoopContext {
             now: self.now,
             config: &self.config,
             waker: &pooled.waker,
             buffer: &mut self.buffer,
         };
         let slot = pooled.slot;
-        match act(&mut pooled.connection, &mut turn) {
+        match call(&mut pooled.connection, &mut cx) {
             Next::Wait => self.arm(key),
             Next::Again => {
                 self.arm(key);
                 self.again.push(key);
             }
-            Next::Retry(pending, reason) => self.retry(slot, pending, reason),
-            Next::End(End { fate, completion }) => {
-                match fate {
-                    Ok(()) => self.pool.checkin(slot),
-                    Err(reason) => self.close_connection(slot, reason),
-                }
+            Next::Free(completion) => {
+                self.pool.checkin(slot);
                 self.completions.push(completion);
             }
+            Next::Close(reason, completion) => {
+                self.close_connection(slot, reason);
+                self.completions.push(completion);
+            }
+            Next::Retry(reason, pending) => self.retry(slot, pending, reason),
         }
     }
 
-    /// Nobody needs a connection now.
+    /// No request waits for a connection.
     pub(crate) fn mark_idle(&mut self, slot: SlotId) {
         let Some(key) = self.slots.get(slot) else { return };
-        self.drive(key, |connection, turn| {
+        self.drive(key, |connection, cx| {
             io_model!(checkin, connection = connection.number(), why = "idle");
-            // One that was just made may have something to read already, of which no event tells.
-            connection.ready(Readiness::default(), turn)
+            connection.mark_idle(cx)
         });
     }
 
-    /// Sends a request again on a fresh connection, in place of a stale one.
+    /// Closes a stale connection. Its slot gets a fresh one, for the same request.
     fn retry(&mut self, slot: SlotId, pending: PendingRequest, reason: CloseReason) {
-        if pending.reply.is_gone() {
+        if pending.reply.is_closed() {
             return self.close_connection(slot, reason);
         }
         let Some(stale) = self.remove_connection(slot, reason) else { return };
@@ -81,7 +78,7 @@ impl EventLoop {
         closed.close();
     }
 
-    /// Takes a connection out of the loop. Its socket is still open.
+    /// Removes a connection from the loop. Its socket stays open.
     fn remove_connection(
         &mut self,
         slot: SlotId,
