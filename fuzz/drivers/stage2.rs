@@ -14,12 +14,12 @@ use mio::{Interest, Registry, Token, event::Source};
 
 use self::script::{Fate, Pipe, Subject};
 use crate::{
-    call,
-    connection::{Connection, End, Next, Turn},
+    connection::{Connection, LoopContext, Next},
     framing::Readiness,
-    shared::{Call, PendingRequest, Place},
-    slab::Slab,
+    oneshot,
+    pending::{Holder, PendingRequest, ReplyReceiver},
     timer::Armed,
+    token::Key,
     transport::Transport,
 };
 
@@ -39,7 +39,7 @@ const NUMBER: u64 = 1;
 
 struct Driver {
     connection: Option<Connection<Io>>,
-    call: Option<Call>,
+    answer: Option<ReplyReceiver>,
     config: Config,
     waker: Waker,
     buffer: Vec<u8>,
@@ -49,26 +49,27 @@ struct Driver {
 
 impl Driver {
     /// Lets the connection do something, and does what it says.
-    fn act(&mut self, act: impl FnOnce(&mut Connection<Io>, &mut Turn<'_>) -> Next) {
+    fn act(&mut self, act: impl FnOnce(&mut Connection<Io>, &mut LoopContext<'_>) -> Next) {
         let Some(connection) = &mut self.connection else { return };
         let (now, config, waker) = (self.now, &self.config, &self.waker);
-        let mut turn = Turn { now, config, waker, buffer: &mut self.buffer };
-        let mut next = act(connection, &mut turn);
+        let mut cx = LoopContext { now, config, waker, buffer: &mut self.buffer };
+        let mut next = act(connection, &mut cx);
         while let Next::Again = next {
-            next = connection.ready(Readiness::default(), &mut turn);
+            next = connection.ready(Readiness::default(), &mut cx);
         }
         match next {
             Next::Wait | Next::Again => {}
-            Next::Retry(pending, reason) => {
+            Next::Free(completion) => {
+                self.fate = Fate::Idle;
+                completion.complete();
+            }
+            Next::Close(reason, completion) => {
+                self.close(Fate::Closed(reason));
+                completion.complete();
+            }
+            Next::Retry(reason, pending) => {
                 self.close(Fate::Retry(reason));
                 drop(pending);
-            }
-            Next::End(End { fate, completion }) => {
-                match fate {
-                    Ok(()) => self.fate = Fate::Idle,
-                    Err(reason) => self.close(Fate::Closed(reason)),
-                }
-                completion.tell();
             }
         }
     }
@@ -83,25 +84,25 @@ impl Subject for Driver {
     fn new(config: Config, pipe: Pipe, waker: Waker) -> Self {
         let now = Instant::now();
         let connection = Some(Connection::new(Io(pipe), 1, Readiness::default(), &config, now));
-        let (call, buffer, fate) = (None, vec![0; 16 * 1024], Fate::Idle);
-        Driver { connection, call, config, waker, buffer, now, fate }
+        let (answer, buffer, fate) = (None, vec![0; 16 * 1024], Fate::Idle);
+        Driver { connection, answer, config, waker, buffer, now, fate }
     }
 
     fn start(&mut self, request: Outgoing) {
-        let (call, reply) = call::channel();
+        let (reply, answer) = oneshot::channel();
         let deadline = self.config.total_timeout.map(|total| self.now + total);
         let (attempts, timer) = (1, Armed::default());
         // Any key will do: it says that the loop has the request.
-        reply.place(Place::Connection(Slab::new().insert(()), NUMBER));
+        reply.set_holder(Holder::Connection(Key::default(), NUMBER));
         let pending = PendingRequest { request, reply, deadline, attempts, timer };
-        self.call = Some(call);
+        self.answer = Some(answer);
         self.fate = Fate::Busy;
-        self.act(|connection, turn| connection.start(NUMBER, pending, turn));
+        self.act(|connection, cx| connection.start(NUMBER, pending, cx));
     }
 
     fn ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
         let told = Readiness { readable, writable, hung_up };
-        self.act(|connection, turn| connection.ready(told, turn));
+        self.act(|connection, cx| connection.ready(told, cx));
     }
 
     fn woken(&mut self) {
@@ -117,14 +118,14 @@ impl Subject for Driver {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Body>, Error>> {
-        let Some(call) = &mut self.call else { return Poll::Pending };
-        call.poll(cx).map(|answer| answer.unwrap_or(Err(Error::ShutDown)))
+        let Some(answer) = &mut self.answer else { return Poll::Pending };
+        answer.poll(cx).map(|answer| answer.unwrap_or(Err(Error::ShutDown)))
     }
 
     fn cancel(&mut self) {
-        // An answer that is here already is dropped with the call.
-        if self.call.take().and_then(|mut call| call.cancel()).is_some() {
-            self.act(|connection, turn| connection.cancel(NUMBER, turn));
+        // An answer that was sent already is dropped with the channel.
+        if self.answer.take().and_then(|mut answer| answer.cancel()).is_some() {
+            self.act(|connection, cx| connection.cancel(NUMBER, cx));
         }
     }
 

@@ -16,7 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model};
+use client_core::{
+    Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model,
+};
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_service::Service;

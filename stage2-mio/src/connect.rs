@@ -24,8 +24,8 @@ use std::{
 };
 
 use client_core::{
-    AttemptError, Error, HappyEyeballs, Lookups, Origin, Resolving, Scheme, TimeoutPhase, after,
-    catch_panic, io_model, pool::SlotId,
+    AttemptError, Error, HappyEyeballs, Lookups, Origin, Resolving, Scheme, TimeoutPhase,
+    after, catch_panic, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
 
@@ -81,7 +81,11 @@ enum Layer {
 impl Connecting {
     /// Goes as far as it can without a socket: returns the candidate to start now, or why there is
     /// no connection. `limit` is the length of the deadline.
-    fn poll_candidate(&mut self, now: Instant, limit: Duration) -> Poll<Result<SocketAddr, Error>> {
+    fn poll_candidate(
+        &mut self,
+        now: Instant,
+        limit: Duration,
+    ) -> Poll<Result<SocketAddr, Error>> {
         if self.until <= now {
             let phase = TimeoutPhase::Connect;
             return Poll::Ready(Err(Error::Timeout { phase, after: limit }));
@@ -156,7 +160,8 @@ impl EventLoop {
         let until = after(self.now, self.config.connect_timeout);
         let key = self.entries.insert_with_key(|key| {
             let (handshakes, waker) = (Vec::new(), self.shared.waker(key));
-            Owner::Connecting(Connecting { slot, target, state, handshakes, until, waker }).into()
+            Owner::Connecting(Connecting { slot, target, state, handshakes, until, waker })
+                .into()
         });
         self.slots.set(slot, key);
         match self.dial.clone() {
@@ -248,7 +253,13 @@ impl EventLoop {
     }
 
     /// A candidate has failed. The others go on.
-    fn candidate_failed(&mut self, loser: Key, key: Key, address: SocketAddr, error: io::Error) {
+    fn candidate_failed(
+        &mut self,
+        loser: Key,
+        key: Key,
+        address: SocketAddr,
+        error: io::Error,
+    ) {
         let now = self.now;
         self.close_handshake(loser);
         if let Some(connecting) = self.connecting(key) {
@@ -303,7 +314,9 @@ impl EventLoop {
         let Some(Owner::Connecting(Connecting { slot, .. })) = self.remove(connecting) else {
             return;
         };
-        let Some(Handshake { stream, readiness, .. }) = self.take_handshake(key) else { return };
+        let Some(Handshake { stream, readiness, .. }) = self.take_handshake(key) else {
+            return;
+        };
         let number = self.pool.connected(slot);
         let connection = Connection::new(stream, number, readiness, &self.config, self.now);
         let waker = self.shared.waker(key);

@@ -24,7 +24,9 @@ impl EventLoop {
         call: impl FnOnce(&mut Connection<Stream>, &mut LoopContext<'_>) -> Next,
     ) {
         let entry = self.entries.get_mut(key);
-        let Some(Owner::Connection(pooled)) = entry.map(|entry| &mut entry.owner) else { return };
+        let Some(Owner::Connection(pooled)) = entry.map(|entry| &mut entry.owner) else {
+            return;
+        };
         let mut cx = LoopContext {
             now: self.now,
             config: &self.config,

@@ -3,10 +3,10 @@
 //! The two files are the client's own. Only the primitives below them are loom's, which tries all
 //! orders in which threads can run; a thread that would sleep for ever ends the test.
 
-#[path = "../src/call.rs"]
-mod call;
 #[path = "../src/inbox.rs"]
 mod inbox;
+#[path = "../src/oneshot.rs"]
+mod oneshot;
 
 mod sync {
     pub(crate) use loom::sync::{
@@ -26,41 +26,41 @@ use loom::{
     thread,
 };
 
-use self::inbox::{Alarm, Inbox};
+use self::inbox::{Inbox, Notifier};
 
-/// What wakes a sleeper: like an eventfd, it stays rung until somebody has slept on it.
-struct Bell {
-    bell: Notify,
-    rings: AtomicUsize,
+/// Ends a sleep. Like an eventfd it stays set until a sleep has consumed it.
+struct Wakeup {
+    set: Notify,
+    count: AtomicUsize,
 }
 
-impl Bell {
+impl Wakeup {
     fn new() -> Arc<Self> {
-        Arc::new(Bell { bell: Notify::new(), rings: AtomicUsize::new(0) })
+        Arc::new(Wakeup { set: Notify::new(), count: AtomicUsize::new(0) })
     }
 
-    fn ring(&self) {
-        self.rings.fetch_add(1, Ordering::SeqCst);
-        self.bell.notify();
+    fn set(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.set.notify();
     }
 
     fn sleep(&self) {
-        self.bell.wait();
+        self.set.wait();
     }
 }
 
-impl Alarm for Arc<Bell> {
-    fn ring(&self) {
-        Bell::ring(self);
+impl Notifier for Arc<Wakeup> {
+    fn notify(&self) {
+        self.set();
     }
 }
 
-/// A waker that rings. (`std`'s `Arc`, as `Wake` wants it, around loom's.)
-struct Rings(Arc<Bell>);
+/// A waker that ends the sleep. (`Wake` wants `std`'s `Arc`, around loom's.)
+struct SleepWaker(Arc<Wakeup>);
 
-impl Wake for Rings {
+impl Wake for SleepWaker {
     fn wake(self: std::sync::Arc<Self>) {
-        self.0.ring();
+        self.0.set();
     }
 }
 
@@ -70,14 +70,14 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// The loop, as far as its inbox goes: until it has taken so many messages, or the inbox ended.
-fn take(inbox: &Inbox<u32, Arc<Bell>>, bell: &Bell, most: usize) -> Vec<u32> {
+/// The loop, as far as its inbox goes, until it has taken so many messages.
+fn take(inbox: &Inbox<u32, Arc<Wakeup>>, wakeup: &Wakeup, most: usize) -> Vec<u32> {
     let (mut taken, mut batch) = (Vec::new(), Vec::new());
     while taken.len() < most {
         if inbox.may_sleep() {
-            bell.sleep();
+            wakeup.sleep();
         }
-        inbox.woken();
+        inbox.set_awake();
         inbox.take(&mut batch);
         taken.append(&mut batch);
     }
@@ -87,13 +87,13 @@ fn take(inbox: &Inbox<u32, Arc<Bell>>, bell: &Bell, most: usize) -> Vec<u32> {
 #[test]
 fn no_message_is_lost_and_no_wake() {
     explore(|| {
-        let bell = Bell::new();
-        let inbox = Arc::new(Inbox::new(bell.clone()));
+        let wakeup = Wakeup::new();
+        let inbox = Arc::new(Inbox::new(wakeup.clone()));
         let callers = [1, 2].map(|message| {
             let inbox = inbox.clone();
             thread::spawn(move || inbox.push(message).unwrap())
         });
-        let mut taken = take(&inbox, &bell, 2);
+        let mut taken = take(&inbox, &wakeup, 2);
         taken.sort_unstable();
         assert_eq!(taken, [1, 2]);
         for caller in callers {
@@ -105,28 +105,28 @@ fn no_message_is_lost_and_no_wake() {
 #[test]
 fn a_loop_that_is_awake_is_not_woken() {
     explore(|| {
-        let bell = Bell::new();
-        let inbox = Inbox::new(bell.clone());
+        let wakeup = Wakeup::new();
+        let inbox = Inbox::new(wakeup.clone());
         inbox.push(1).unwrap();
         assert!(!inbox.may_sleep());
-        inbox.woken();
+        inbox.set_awake();
         inbox.push(2).unwrap();
-        assert_eq!(bell.rings.load(Ordering::SeqCst), 0);
+        assert_eq!(wakeup.count.load(Ordering::SeqCst), 0);
         let mut batch = Vec::new();
         inbox.take(&mut batch);
         assert_eq!(batch, [1, 2]);
         assert!(inbox.may_sleep());
         inbox.push(3).unwrap();
         inbox.push(4).unwrap();
-        assert_eq!(bell.rings.load(Ordering::SeqCst), 1, "one wake is enough");
+        assert_eq!(wakeup.count.load(Ordering::SeqCst), 1, "one wake is enough");
     });
 }
 
 #[test]
 fn a_message_is_taken_or_comes_back_when_the_loop_ends() {
     explore(|| {
-        let bell = Bell::new();
-        let inbox = Arc::new(Inbox::new(bell));
+        let wakeup = Wakeup::new();
+        let inbox = Arc::new(Inbox::new(wakeup));
         let caller = {
             let inbox = inbox.clone();
             thread::spawn(move || inbox.push(1))
@@ -143,9 +143,9 @@ fn a_message_is_taken_or_comes_back_when_the_loop_ends() {
 }
 
 #[test]
-fn a_message_that_nobody_takes_is_dropped_with_the_loop() {
+fn a_message_that_is_not_taken_is_dropped_with_the_loop() {
     explore(|| {
-        let inbox = Arc::new(Inbox::new(Bell::new()));
+        let inbox = Arc::new(Inbox::new(Wakeup::new()));
         let told = Arc::new(());
         let caller = {
             let (inbox, message) = (inbox.clone(), told.clone());
@@ -160,15 +160,15 @@ fn a_message_that_nobody_takes_is_dropped_with_the_loop() {
 #[test]
 fn an_answer_wakes_its_caller() {
     explore(|| {
-        let bell = Bell::new();
-        let (mut call, reply) = call::channel::<u32, ()>();
-        let event_loop = thread::spawn(move || reply.answer(7));
-        let waker = Waker::from(std::sync::Arc::new(Rings(bell.clone())));
+        let wakeup = Wakeup::new();
+        let (sender, mut receiver) = oneshot::channel::<u32, ()>();
+        let event_loop = thread::spawn(move || sender.send(7));
+        let waker = Waker::from(std::sync::Arc::new(SleepWaker(wakeup.clone())));
         let mut cx = Context::from_waker(&waker);
         let answer = loop {
-            match call.poll(&mut cx) {
+            match receiver.poll(&mut cx) {
                 Poll::Ready(answer) => break answer,
-                Poll::Pending => bell.sleep(),
+                Poll::Pending => wakeup.sleep(),
             }
         };
         assert_eq!(answer, Some(7));
@@ -179,33 +179,33 @@ fn an_answer_wakes_its_caller() {
 #[test]
 fn a_loop_that_ends_without_an_answer_wakes_its_caller() {
     explore(|| {
-        let bell = Bell::new();
-        let (mut call, reply) = call::channel::<u32, ()>();
-        let event_loop = thread::spawn(move || drop(reply));
-        let waker = Waker::from(std::sync::Arc::new(Rings(bell.clone())));
+        let wakeup = Wakeup::new();
+        let (sender, mut receiver) = oneshot::channel::<u32, ()>();
+        let event_loop = thread::spawn(move || drop(sender));
+        let waker = Waker::from(std::sync::Arc::new(SleepWaker(wakeup.clone())));
         let mut cx = Context::from_waker(&waker);
-        while call.poll(&mut cx).is_pending() {
-            bell.sleep();
+        while receiver.poll(&mut cx).is_pending() {
+            wakeup.sleep();
         }
-        assert_eq!(call.poll(&mut cx), Poll::Ready(None));
+        assert_eq!(receiver.poll(&mut cx), Poll::Ready(None));
         event_loop.join().unwrap();
     });
 }
 
 #[test]
-fn a_caller_that_gives_up_meets_the_loop_at_one_place_or_the_other() {
+fn a_caller_that_gives_up_finds_the_holder_or_the_loop_finds_that_it_gave_up() {
     explore(|| {
-        let (mut call, reply) = call::channel::<u32, &str>();
-        // The loop moves the request from the queue to a connection, meanwhile.
+        let (sender, mut receiver) = oneshot::channel::<u32, &str>();
+        // Meanwhile the loop moves the request from the queue to a connection.
         let event_loop = thread::spawn(move || {
-            let queued = reply.place("queue");
-            let began = queued && reply.place("connection");
-            (queued, began, reply)
+            let queued = sender.set_holder("queue");
+            let began = queued && sender.set_holder("connection");
+            (queued, began, sender)
         });
-        let told = call.cancel();
-        let (queued, began, reply) = event_loop.join().unwrap();
-        assert!(reply.is_gone());
-        // The loop went on without knowing exactly as far as the caller can tell it to undo.
+        let told = receiver.cancel();
+        let (queued, began, sender) = event_loop.join().unwrap();
+        assert!(sender.is_closed());
+        // The caller gets exactly the last holder that the loop could record.
         assert_eq!(
             told,
             match (queued, began) {

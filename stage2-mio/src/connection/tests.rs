@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
-use client_core::ErrorKind;
-use http::Request;
+use bytes::Bytes;
+use client_core::{Body, ErrorKind, TimeoutPhase};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use mio::{Interest, Registry, Token, event::Source};
 
 use super::*;
-use crate::{call, shared::Call, transport::Blocked};
+use crate::{oneshot, pending::ReplyReceiver, transport::Blocked};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 const NEWS: Readiness = Readiness { readable: false, writable: false, hung_up: false };
@@ -156,15 +157,16 @@ impl Fixture {
 
     fn drive(
         &mut self,
-        act: impl FnOnce(&mut Connection<Script>, &mut Turn<'_>) -> Next,
+        act: impl FnOnce(&mut Connection<Script>, &mut LoopContext<'_>) -> Next,
     ) -> Next {
         let waker = Waker::from(self.wakes.clone());
         let (config, buffer) = (&self.config, &mut self.buffer);
-        act(&mut self.connection, &mut Turn { now: self.now, config, waker: &waker, buffer })
+        let mut cx = LoopContext { now: self.now, config, waker: &waker, buffer };
+        act(&mut self.connection, &mut cx)
     }
 
-    fn start(&mut self, request: Request<Full<Bytes>>) -> Call {
-        let (call, reply) = call::channel();
+    fn start(&mut self, request: Request<Full<Bytes>>) -> ReplyReceiver {
+        let (reply, answer) = oneshot::channel();
         let pending = PendingRequest {
             request: Outgoing::new(request).unwrap(),
             reply,
@@ -172,18 +174,18 @@ impl Fixture {
             attempts: 1,
             timer: Armed::default(),
         };
-        assert!(matches!(self.drive(|c, turn| c.start(7, pending, turn)), Next::Wait));
-        call
+        assert!(matches!(self.drive(|c, cx| c.start(7, pending, cx)), Next::Wait));
+        answer
     }
 
-    fn get(&mut self) -> Call {
+    fn get(&mut self) -> ReplyReceiver {
         self.start(Request::get("http://host/").body(Full::default()).unwrap())
     }
 
     /// The peer says these, and the loop hears of it.
     fn hear(&mut self, told: Readiness, said: impl IntoIterator<Item = Said>) -> Next {
         self.connection.transport.reads.extend(said);
-        self.drive(|c, turn| c.ready(told, turn))
+        self.drive(|c, cx| c.ready(told, cx))
     }
 
     fn hear_bytes(&mut self, bytes: &[u8]) -> Next {
@@ -196,14 +198,22 @@ impl Fixture {
     }
 }
 
-/// Tells the last word, and says what became of the connection.
+/// Completes the call. Returns why the connection is closed, if it is.
 fn fate(next: Next) -> Result<(), CloseReason> {
-    let Next::End(end) = next else { panic!("expected an end, found {next:?}") };
-    end.completion.tell();
-    end.fate
+    match next {
+        Next::Free(completion) => {
+            completion.complete();
+            Ok(())
+        }
+        Next::Close(reason, completion) => {
+            completion.complete();
+            Err(reason)
+        }
+        other => panic!("expected an end, found {other:?}"),
+    }
 }
 
-fn answer(call: &mut Call) -> Option<Result<Response<Body>, Error>> {
+fn answer(call: &mut ReplyReceiver) -> Option<Result<Response<Body>, Error>> {
     match call.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => None,
@@ -370,7 +380,7 @@ fn a_stale_connection_gives_its_request_back() {
         let _first = f.get();
         assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
         let mut call = f.get();
-        let Next::Retry(pending, _) = f.hear(HUNG_UP, [said]) else {
+        let Next::Retry(_, pending) = f.hear(HUNG_UP, [said]) else {
             panic!("expected a retry")
         };
         assert_eq!(pending.attempts, 2);
@@ -505,8 +515,8 @@ fn much_to_read_is_read_in_turns() {
 fn a_cancelled_exchange_is_told_from_the_next_one() {
     let mut f = Fixture::new(Config::new());
     let _call = f.get();
-    assert!(matches!(f.drive(|c, turn| c.cancel(6, turn)), Next::Wait));
-    assert_eq!(fate(f.drive(|c, turn| c.cancel(7, turn))), Err(CloseReason::Cancelled));
+    assert!(matches!(f.drive(|c, cx| c.cancel(6, cx)), Next::Wait));
+    assert_eq!(fate(f.drive(|c, cx| c.cancel(7, cx))), Err(CloseReason::Cancelled));
 }
 
 // ===== the record of what blocked =====
