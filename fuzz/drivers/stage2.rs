@@ -101,8 +101,8 @@ impl Subject for Driver {
     }
 
     fn ready(&mut self, readable: bool, writable: bool, hung_up: bool) {
-        let told = Readiness { readable, writable, hung_up };
-        self.act(|connection, cx| connection.ready(told, cx));
+        let readiness = Readiness { readable, writable, hung_up };
+        self.act(|connection, cx| connection.ready(readiness, cx));
     }
 
     fn woken(&mut self) {

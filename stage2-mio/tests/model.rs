@@ -146,14 +146,14 @@ fn a_message_is_taken_or_comes_back_when_the_loop_ends() {
 fn a_message_that_is_not_taken_is_dropped_with_the_loop() {
     explore(|| {
         let inbox = Arc::new(Inbox::new(Wakeup::new()));
-        let told = Arc::new(());
+        let content = Arc::new(());
         let caller = {
-            let (inbox, message) = (inbox.clone(), told.clone());
+            let (inbox, message) = (inbox.clone(), content.clone());
             thread::spawn(move || drop(inbox.push(message)))
         };
         inbox.end();
         caller.join().unwrap();
-        assert_eq!(Arc::strong_count(&told), 1);
+        assert_eq!(Arc::strong_count(&content), 1);
     });
 }
 
@@ -202,12 +202,12 @@ fn a_caller_that_gives_up_finds_the_holder_or_the_loop_finds_that_it_gave_up() {
             let began = queued && sender.set_holder("connection");
             (queued, began, sender)
         });
-        let told = receiver.cancel();
+        let holder = receiver.cancel();
         let (queued, began, sender) = event_loop.join().unwrap();
         assert!(sender.is_closed());
         // The caller gets exactly the last holder that the loop could record.
         assert_eq!(
-            told,
+            holder,
             match (queued, began) {
                 (false, _) => None,
                 (true, false) => Some("queue"),

@@ -1,4 +1,4 @@
-//! A connection against a script: no socket, no loop, and time as an argument.
+//! A connection against a script, without a socket or a loop. Time is an argument.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,7 @@ const READABLE: Readiness = Readiness { readable: true, ..NEWS };
 const HUNG_UP: Readiness = Readiness { hung_up: true, ..READABLE };
 const WRITABLE: Readiness = Readiness { writable: true, ..NEWS };
 
-/// What a peer does: each read takes the next of these, and blocks when there is none.
+/// What a peer does. Each read takes the next of `reads`, and blocks when there is none.
 #[derive(Debug, Default)]
 struct Script {
     reads: VecDeque<Said>,
@@ -35,11 +35,11 @@ struct Script {
     /// How many more bytes can be written; `None` is any number.
     room: Option<usize>,
     written: Vec<u8>,
-    /// What a write that finds no room waits for, if it is not to write.
+    /// What a write without room waits for, if it is not writability.
     write_on: Option<Blocked>,
-    /// Bytes that it holds back until there is room.
+    /// Bytes that it holds back until they can be flushed.
     held: usize,
-    /// What the operation waits for that last said `WouldBlock`.
+    /// What the operation waits for that last returned `WouldBlock`.
     blocked: Option<Blocked>,
 }
 
@@ -48,9 +48,9 @@ enum Said {
     Bytes(Vec<u8>),
     End,
     Reset,
-    /// The end of the socket, and not of what runs over it.
+    /// The end of the socket without the end of the protocol above it.
     Truncated,
-    /// Nothing, until the transport is ready for this.
+    /// `WouldBlock`, until the transport is ready for this.
     Blocked(Blocked),
 }
 
@@ -128,7 +128,7 @@ impl Transport for Script {
     }
 }
 
-/// Counts the wakes that a loop would get.
+/// Counts the wakeups of the loop.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -138,7 +138,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A connection, and all that a loop would be for it.
+/// A connection, and what the loop lends to it.
 struct Fixture {
     connection: Connection<Script>,
     config: Config,
@@ -182,14 +182,14 @@ impl Fixture {
         self.start(Request::get("http://host/").body(Full::default()).unwrap())
     }
 
-    /// The peer says these, and the loop hears of it.
-    fn hear(&mut self, told: Readiness, said: impl IntoIterator<Item = Said>) -> Next {
+    /// The peer sends these, and the loop gets an event.
+    fn event(&mut self, readiness: Readiness, said: impl IntoIterator<Item = Said>) -> Next {
         self.connection.transport.reads.extend(said);
-        self.drive(|c, cx| c.ready(told, cx))
+        self.drive(|c, cx| c.ready(readiness, cx))
     }
 
-    fn hear_bytes(&mut self, bytes: &[u8]) -> Next {
-        self.hear(READABLE, [Said::Bytes(bytes.to_vec())])
+    fn event_bytes(&mut self, bytes: &[u8]) -> Next {
+        self.event(READABLE, [Said::Bytes(bytes.to_vec())])
     }
 
     fn pass(&mut self, time: Duration) -> Next {
@@ -220,7 +220,7 @@ fn answer(call: &mut ReplyReceiver) -> Option<Result<Response<Body>, Error>> {
     }
 }
 
-/// What lies in a body that is over.
+/// The text of a body that has ended.
 fn text(body: Body) -> Result<String, Error> {
     let mut collect = std::pin::pin!(body.collect());
     match collect.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -236,8 +236,8 @@ fn an_exchange_is_one_write_and_one_read() {
     let mut f = Fixture::new(Config::new());
     let mut call = f.get();
     assert_eq!(f.connection.transport.written, b"GET / HTTP/1.1\r\nhost: host\r\n\r\n");
-    let next = f.hear_bytes(OK);
-    assert!(answer(&mut call).is_none(), "told before the pool knows");
+    let next = f.event_bytes(OK);
+    assert!(answer(&mut call).is_none(), "completed before the pool knows");
     assert_eq!(fate(next), Ok(()));
     assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
     assert_eq!(f.connection.transport.calls, 1);
@@ -248,8 +248,8 @@ fn a_response_may_be_cut_anywhere() {
     for cut in 1..OK.len() {
         let mut f = Fixture::new(Config::new());
         let mut call = f.get();
-        assert!(matches!(f.hear_bytes(&OK[..cut]), Next::Wait));
-        assert_eq!(fate(f.hear_bytes(&OK[cut..])), Ok(()), "cut at {cut}");
+        assert!(matches!(f.event_bytes(&OK[..cut]), Next::Wait));
+        assert_eq!(fate(f.event_bytes(&OK[cut..])), Ok(()), "cut at {cut}");
         assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
     }
 }
@@ -262,7 +262,7 @@ fn a_request_may_be_taken_in_pieces_and_the_heads_time_begins_with_the_last() {
     assert_eq!(f.connection.deadline(), Some(f.now + f.config.write_idle_timeout));
     f.connection.transport.room = None;
     f.now += Duration::from_secs(100);
-    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert!(matches!(f.event(WRITABLE, []), Next::Wait));
     assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
     assert_eq!(f.connection.deadline(), Some(f.now + f.config.head_timeout));
 }
@@ -274,7 +274,7 @@ fn half_an_upload(config: Config) -> (Fixture, Body) {
     let body = Full::from(vec![0; 1000]);
     let mut call = f.start(Request::put("http://host/").body(body).unwrap());
     let said = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n";
-    assert!(matches!(f.hear_bytes(said), Next::Wait));
+    assert!(matches!(f.event_bytes(said), Next::Wait));
     let response = answer(&mut call).unwrap().unwrap();
     assert_eq!(response.status(), 413);
     assert_eq!(upload(response.body()), Upload::Pending);
@@ -286,16 +286,16 @@ fn upload(body: &Body) -> Upload {
 }
 
 #[test]
-fn a_response_to_half_a_request_is_delivered_and_the_rest_is_written_behind_it() {
+fn a_response_to_half_a_request_is_delivered_and_the_rest_is_written_after_it() {
     let (mut f, body) = half_an_upload(Config::new());
     f.connection.transport.room = None;
-    assert_eq!(fate(f.hear(WRITABLE, [])), Ok(()));
+    assert_eq!(fate(f.event(WRITABLE, [])), Ok(()));
     assert_eq!(f.connection.transport.written.iter().filter(|byte| **byte == 0).count(), 1000);
     assert_eq!((upload(&body), text(body).unwrap()), (Upload::Whole, String::new()));
 }
 
 #[test]
-fn an_upload_behind_its_response_ends_with_the_connection_and_with_its_time() {
+fn an_upload_after_the_response_ends_with_the_connection_and_with_its_time() {
     let cases = [
         (Said::End, CloseReason::PeerClosed),
         (Said::Reset, CloseReason::Reset),
@@ -303,7 +303,7 @@ fn an_upload_behind_its_response_ends_with_the_connection_and_with_its_time() {
     ];
     for (said, reason) in cases {
         let (mut f, body) = half_an_upload(Config::new());
-        assert_eq!(fate(f.hear(HUNG_UP, [said])), Err(reason));
+        assert_eq!(fate(f.event(HUNG_UP, [said])), Err(reason));
         assert_eq!((upload(&body), text(body).unwrap()), (Upload::Cut, String::new()));
     }
     let five = Duration::from_secs(5);
@@ -315,20 +315,20 @@ fn an_upload_behind_its_response_ends_with_the_connection_and_with_its_time() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_the_upload_behind_its_response() {
+fn a_caller_that_drops_the_body_ends_the_upload_after_the_response() {
     let (mut f, body) = half_an_upload(Config::new());
     drop(body);
     assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
-    assert_eq!(fate(f.hear(NEWS, [])), Err(CloseReason::BodyDropped));
+    assert_eq!(fate(f.event(NEWS, [])), Err(CloseReason::BodyDropped));
 }
 
 #[test]
-fn bytes_behind_the_response_end_the_connection_after_the_upload() {
+fn bytes_after_the_response_end_the_connection_when_the_upload_ends() {
     let (mut f, body) = half_an_upload(Config::new());
-    assert!(matches!(f.hear_bytes(&[b'x'; 5000]), Next::Wait));
+    assert!(matches!(f.event_bytes(&[b'x'; 5000]), Next::Wait));
     assert!(!f.connection.framing.has_input());
     f.connection.transport.room = None;
-    assert_eq!(fate(f.hear(WRITABLE, [])), Err(CloseReason::Unsolicited));
+    assert_eq!(fate(f.event(WRITABLE, [])), Err(CloseReason::Unsolicited));
     assert_eq!(upload(&body), Upload::Whole);
 }
 
@@ -340,7 +340,7 @@ fn a_response_that_closes_ends_the_upload() {
     let mut call = f.start(Request::put("http://host/").body(body).unwrap());
     let said =
         b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(fate(f.hear_bytes(said)), Err(CloseReason::PeerAsked));
+    assert_eq!(fate(f.event_bytes(said)), Err(CloseReason::PeerAsked));
     assert_eq!(upload(answer(&mut call).unwrap().unwrap().body()), Upload::Cut);
 }
 
@@ -350,12 +350,12 @@ fn a_reader_that_stops_stops_the_reading_and_one_wake_resumes_it() {
     let mut call = f.get();
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 8192\r\n\r\n";
     let body = Said::Bytes(vec![b'x'; 8192]);
-    let next = f.hear(READABLE, [Said::Bytes(head.to_vec()), body]);
+    let next = f.event(READABLE, [Said::Bytes(head.to_vec()), body]);
     assert!(matches!(next, Next::Wait));
     // A head that came alone was a short read: the rest has its own edge.
-    assert!(matches!(f.hear(READABLE, []), Next::Wait));
+    assert!(matches!(f.event(READABLE, []), Next::Wait));
     let before = f.connection.transport.calls;
-    assert!(matches!(f.hear(READABLE, []), Next::Wait));
+    assert!(matches!(f.event(READABLE, []), Next::Wait));
     assert_eq!(f.connection.transport.calls, before, "the window is full");
     assert_eq!(f.connection.deadline(), None, "the reader's time is its own");
 
@@ -368,7 +368,7 @@ fn a_reader_that_stops_stops_the_reading_and_one_wake_resumes_it() {
     }
     assert!((2048..2048 + 1024).contains(&taken), "{taken} bytes beyond the window");
     assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
-    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(matches!(f.event(NEWS, []), Next::Wait));
     assert!(f.connection.transport.calls > before, "no edge was to come");
     assert_eq!(f.connection.deadline(), None, "full again");
 }
@@ -378,9 +378,9 @@ fn a_stale_connection_gives_its_request_back() {
     for said in [Said::End, Said::Reset, Said::Truncated] {
         let mut f = Fixture::new(Config::new());
         let _first = f.get();
-        assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
+        assert_eq!(fate(f.event_bytes(OK)), Ok(()));
         let mut call = f.get();
-        let Next::Retry(_, pending) = f.hear(HUNG_UP, [said]) else {
+        let Next::Retry(_, pending) = f.event(HUNG_UP, [said]) else {
             panic!("expected a retry")
         };
         assert_eq!(pending.attempts, 2);
@@ -389,15 +389,24 @@ fn a_stale_connection_gives_its_request_back() {
 }
 
 #[test]
-fn a_fresh_connection_that_ends_without_a_word_is_an_error() {
+fn a_fresh_connection_that_was_idle_gives_its_request_back() {
+    let mut f = Fixture::new(Config::new());
+    assert!(matches!(f.drive(Connection::mark_idle), Next::Wait));
+    let mut call = f.get();
+    assert!(matches!(f.event(HUNG_UP, [Said::End]), Next::Retry(CloseReason::PeerClosed, _)));
+    assert!(answer(&mut call).is_none());
+}
+
+#[test]
+fn a_fresh_connection_that_ends_without_a_response_is_an_error() {
     let mut f = Fixture::new(Config::new());
     let mut call = f.get();
-    assert_eq!(fate(f.hear(HUNG_UP, [Said::End])), Err(CloseReason::PeerClosed));
+    assert_eq!(fate(f.event(HUNG_UP, [Said::End])), Err(CloseReason::PeerClosed));
     assert_eq!(answer(&mut call).unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
 }
 
 #[test]
-fn whatever_an_idle_connection_hears_is_its_end() {
+fn whatever_arrives_on_an_idle_connection_is_its_end() {
     let cases = [
         (Said::End, CloseReason::PeerClosed),
         (Said::Truncated, CloseReason::PeerClosed),
@@ -406,7 +415,7 @@ fn whatever_an_idle_connection_hears_is_its_end() {
     ];
     for (said, reason) in cases {
         let mut f = Fixture::new(Config::new());
-        assert_eq!(fate(f.hear(HUNG_UP, [said])), Err(reason));
+        assert_eq!(fate(f.event(HUNG_UP, [said])), Err(reason));
     }
 }
 
@@ -414,7 +423,7 @@ fn whatever_an_idle_connection_hears_is_its_end() {
 fn an_end_that_came_with_the_response_is_found_before_the_connection_is_kept() {
     let mut f = Fixture::new(Config::new());
     let _call = f.get();
-    let next = f.hear(HUNG_UP, [Said::Bytes(OK.to_vec()), Said::End]);
+    let next = f.event(HUNG_UP, [Said::Bytes(OK.to_vec()), Said::End]);
     assert_eq!(fate(next), Err(CloseReason::PeerClosed));
 }
 
@@ -422,7 +431,7 @@ fn an_end_that_came_with_the_response_is_found_before_the_connection_is_kept() {
 fn bytes_after_the_response_end_the_connection() {
     let mut f = Fixture::new(Config::new());
     let _call = f.get();
-    let next = f.hear_bytes(&[OK, b"x"].concat());
+    let next = f.event_bytes(&[OK, b"x"].concat());
     assert_eq!(fate(next), Err(CloseReason::Unsolicited));
 }
 
@@ -432,10 +441,10 @@ fn a_dropped_body_costs_the_connection_unless_one_read_completes_it() {
         let mut f = Fixture::new(Config::new());
         let mut call = f.get();
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {rest}\r\n\r\n");
-        assert!(matches!(f.hear_bytes(head.as_bytes()), Next::Wait));
+        assert!(matches!(f.event_bytes(head.as_bytes()), Next::Wait));
         drop(answer(&mut call).unwrap().unwrap());
         assert_eq!(f.wakes.0.load(Ordering::SeqCst), 1);
-        let next = f.hear(NEWS, [Said::Bytes(vec![b'x'; rest])]);
+        let next = f.event(NEWS, [Said::Bytes(vec![b'x'; rest])]);
         assert_eq!(fate(next), if kept { Ok(()) } else { Err(CloseReason::BodyDropped) });
     }
 }
@@ -445,7 +454,7 @@ fn what_came_before_an_error_is_read_before_it() {
     let mut f = Fixture::new(Config::new());
     let mut call = f.get();
     let said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nno size\r\n";
-    assert_eq!(fate(f.hear_bytes(said)), Err(CloseReason::ProtocolError));
+    assert_eq!(fate(f.event_bytes(said)), Err(CloseReason::ProtocolError));
     let mut body = answer(&mut call).unwrap().unwrap().into_body();
     let mut frames = Vec::new();
     while let Poll::Ready(Some(frame)) =
@@ -465,7 +474,7 @@ fn each_limit_of_time_has_its_own_error() {
     let expect = |config: Config, said: &[u8], after, phase| {
         let mut f = Fixture::new(config);
         let mut call = f.get();
-        assert!(matches!(f.hear_bytes(said), Next::Wait));
+        assert!(matches!(f.event_bytes(said), Next::Wait));
         assert!(matches!(f.pass(after - Duration::from_nanos(1)), Next::Wait));
         assert_eq!(fate(f.pass(Duration::from_nanos(1))), Err(CloseReason::Timeout));
         let error = answer(&mut call).unwrap().and_then(|response| text(response.into_body()));
@@ -483,7 +492,7 @@ fn an_idle_connection_expires_when_the_first_of_both_sides_says_so() {
     let mut f = Fixture::new(Config::new().idle_timeout(Duration::from_secs(9)));
     let _call = f.get();
     let said = b"HTTP/1.1 204 No Content\r\nkeep-alive: timeout=6\r\n\r\n";
-    assert_eq!(fate(f.hear_bytes(said)), Ok(()));
+    assert_eq!(fate(f.event_bytes(said)), Ok(()));
     assert_eq!(f.connection.deadline(), Some(f.now + Duration::from_secs(5)));
     assert!(matches!(f.pass(Duration::from_secs(4)), Next::Wait));
     assert_eq!(fate(f.pass(Duration::from_secs(1))), Err(CloseReason::IdleExpired));
@@ -496,7 +505,7 @@ fn a_peer_that_says_how_often_it_serves_is_not_asked_again() {
     for said in ["keep-alive: max=2\r\n", "", ""] {
         let _call = f.get();
         let said = format!("HTTP/1.1 204 No Content\r\n{said}\r\n");
-        fates.push(fate(f.hear_bytes(said.as_bytes())));
+        fates.push(fate(f.event_bytes(said.as_bytes())));
     }
     assert_eq!(fates, [Ok(()), Ok(()), Err(CloseReason::PeerAsked)]);
 }
@@ -506,7 +515,7 @@ fn much_to_read_is_read_in_turns() {
     let mut f = Fixture::new(Config::new());
     let _call = f.get();
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n".to_vec();
-    let next = f.hear(READABLE, [Said::Bytes([head, vec![b'x'; 60_000]].concat())]);
+    let next = f.event(READABLE, [Said::Bytes([head, vec![b'x'; 60_000]].concat())]);
     assert!(matches!(next, Next::Again));
     assert_eq!(f.connection.transport.calls, READS_IN_A_ROW);
 }
@@ -519,17 +528,17 @@ fn a_cancelled_exchange_is_told_from_the_next_one() {
     assert_eq!(fate(f.drive(|c, cx| c.cancel(7, cx))), Err(CloseReason::Cancelled));
 }
 
-// ===== the record of what blocked =====
+// ===== which readiness an operation waits for =====
 
 #[test]
 fn a_read_that_waits_to_write_goes_on_when_there_is_room() {
     let mut f = Fixture::new(Config::new());
     let mut call = f.get();
-    assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
+    assert!(matches!(f.event(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
     let calls = f.connection.transport.calls;
-    assert!(matches!(f.hear_bytes(OK), Next::Wait));
+    assert!(matches!(f.event_bytes(OK), Next::Wait));
     assert_eq!(f.connection.transport.calls, calls, "what it waits for has not come");
-    assert_eq!(fate(f.hear(WRITABLE, [])), Ok(()));
+    assert_eq!(fate(f.event(WRITABLE, [])), Ok(()));
     assert_eq!(text(answer(&mut call).unwrap().unwrap().into_body()).unwrap(), "hello");
 }
 
@@ -540,13 +549,13 @@ fn a_write_that_waits_to_read_goes_on_after_a_read() {
     f.connection.transport.write_on = Some(Blocked::Read);
     let _call = f.get();
     f.connection.transport.room = None;
-    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert!(matches!(f.event(WRITABLE, []), Next::Wait));
     assert_eq!(f.connection.transport.written, b"", "what it waits for has not come");
     // A read finds nothing for HTTP: it was all TLS's.
-    assert!(matches!(f.hear(READABLE, []), Next::Again));
-    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(matches!(f.event(READABLE, []), Next::Again));
+    assert!(matches!(f.event(NEWS, []), Next::Wait));
     assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
-    assert_eq!(fate(f.hear_bytes(OK)), Ok(()));
+    assert_eq!(fate(f.event_bytes(OK)), Ok(()));
 }
 
 #[test]
@@ -556,10 +565,10 @@ fn a_write_that_waits_to_read_does_not_stop_a_read_that_waits_to_write() {
     let _call = f.get();
     // The read has to write first, and until it has, the write has to wait for it.
     f.connection.transport.write_on = Some(Blocked::Read);
-    assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
-    assert!(matches!(f.hear(WRITABLE, []), Next::Again));
+    assert!(matches!(f.event(READABLE, [Said::Blocked(Blocked::Write)]), Next::Wait));
+    assert!(matches!(f.event(WRITABLE, []), Next::Again));
     f.connection.transport.room = None;
-    assert!(matches!(f.hear(NEWS, []), Next::Wait));
+    assert!(matches!(f.event(NEWS, []), Next::Wait));
     assert!(f.connection.transport.written.ends_with(b"\r\n\r\n"));
 }
 
@@ -568,11 +577,11 @@ fn a_read_that_waits_for_either_goes_on_with_the_first() {
     for first in [READABLE, WRITABLE] {
         let mut f = Fixture::new(Config::new());
         let _call = f.get();
-        assert!(matches!(f.hear(READABLE, [Said::Blocked(Blocked::Either)]), Next::Wait));
+        assert!(matches!(f.event(READABLE, [Said::Blocked(Blocked::Either)]), Next::Wait));
         let calls = f.connection.transport.calls;
-        assert!(matches!(f.hear(NEWS, []), Next::Wait));
+        assert!(matches!(f.event(NEWS, []), Next::Wait));
         assert_eq!(f.connection.transport.calls, calls, "nothing has come");
-        assert_eq!(fate(f.hear(first, [Said::Bytes(OK.to_vec())])), Ok(()));
+        assert_eq!(fate(f.event(first, [Said::Bytes(OK.to_vec())])), Ok(()));
     }
 }
 
@@ -586,37 +595,37 @@ fn a_request_is_sent_when_the_transport_holds_nothing_back() {
     assert_eq!(f.connection.deadline(), Some(f.now + f.config.write_idle_timeout));
     f.connection.transport.room = None;
     f.now += Duration::from_secs(100);
-    assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+    assert!(matches!(f.event(WRITABLE, []), Next::Wait));
     assert_eq!(f.connection.deadline(), Some(f.now + f.config.head_timeout));
 }
 
 #[test]
-fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
+fn what_the_transport_holds_back_is_sent_though_no_request_is_written() {
     let idle = Fixture::new(Config::new());
     let mut reading = Fixture::new(Config::new());
     let _call = reading.get();
     let mut full = Fixture::new(Config::new().body_window(1));
     let mut call = full.get();
     let half = Said::Bytes(OK[..OK.len() - 1].to_vec());
-    assert!(matches!(full.hear(READABLE, [half]), Next::Wait));
+    assert!(matches!(full.event(READABLE, [half]), Next::Wait));
     let _body = answer(&mut call);
     for mut f in [idle, reading, full] {
         f.connection.transport.held = 31;
         f.connection.transport.room = Some(0);
-        assert!(matches!(f.hear(READABLE, []), Next::Wait));
+        assert!(matches!(f.event(READABLE, []), Next::Wait));
         f.connection.transport.room = None;
-        assert!(matches!(f.hear(WRITABLE, []), Next::Wait));
+        assert!(matches!(f.event(WRITABLE, []), Next::Wait));
         assert_eq!(f.connection.transport.held, 0);
     }
 }
 
 #[test]
-fn an_end_that_only_the_socket_says_is_one_where_the_body_says_so_too() {
+fn an_end_of_the_socket_alone_is_enough_if_the_length_of_the_body_is_known() {
     let until_close = b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec();
     for (said, kind) in [(OK.to_vec(), None), (until_close, Some(ErrorKind::ClosedEarly))] {
         let mut f = Fixture::new(Config::new());
         let mut call = f.get();
-        let next = f.hear(HUNG_UP, [Said::Bytes(said), Said::Truncated]);
+        let next = f.event(HUNG_UP, [Said::Bytes(said), Said::Truncated]);
         assert_eq!(fate(next), Err(CloseReason::PeerClosed));
         let body = answer(&mut call).unwrap().unwrap().into_body();
         assert_eq!(text(body).err().map(|error| error.kind()), kind);
