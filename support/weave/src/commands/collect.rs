@@ -52,8 +52,11 @@ pub fn in_chapter(file: &str, text: &str) -> Result<Vec<Found>, Problems> {
     Problems::check(problems).map(|()| found)
 }
 
-/// The file that a reader sees first, below the workspace's root.
-const README: &str = "README.md";
+/// The files outside the book that tell a reader what to type, below the workspace's root.
+const READMES: &[&str] = &["README.md", "CONTRIBUTING.md"];
+
+/// The script that runs some of their commands itself.
+const CI: &str = ".ci/run";
 
 /// Words behind a fence that say that a reader types what is in the block.
 const SHELLS: &[&str] = &["bash", "console", "sh", "shell", "zsh"];
@@ -91,8 +94,9 @@ fn mentioned(file: &str, text: &str) -> Vec<Found> {
     found
 }
 
-/// The commands of all chapters below a book's `src`, each once, and those of the workspace's README.
-/// What a sentence mentions, or README, is left out if some directive runs it.
+/// The commands of all chapters below a book's `src`, each once, and those of the workspace's README
+/// and CONTRIBUTING. What a sentence mentions, or one of these two, is left out if some directive or
+/// CI's script runs it.
 ///
 /// # Errors
 /// A chapter that cannot be read, or a directive that is wrong.
@@ -115,8 +119,12 @@ pub fn in_book(root: &Path, book: &Path) -> Result<Vec<Found>, Problems> {
             }
         }
     }
-    let readme = fs::read_to_string(root.join(README)).unwrap_or_default();
-    mentions.extend(in_readme(&readme));
+    for file in READMES {
+        mentions
+            .extend(in_readme(file, &fs::read_to_string(root.join(file)).unwrap_or_default()));
+    }
+    let ci = fs::read_to_string(root.join(CI)).unwrap_or_default();
+    mentions.retain(|found| !elsewhere::runs(&ci, &found.command.line));
     for found in mentions {
         let line = &found.command.line;
         let runs = |f: &Found| {
@@ -130,8 +138,8 @@ pub fn in_book(root: &Path, book: &Path) -> Result<Vec<Found>, Problems> {
     Ok(all)
 }
 
-/// The calls of cargo in README's blocks for a shell. What a comment says of them is left out.
-fn in_readme(text: &str) -> Vec<Found> {
+/// The calls of cargo in a file's blocks for a shell. What a comment says of them is left out.
+fn in_readme(file: &str, text: &str) -> Vec<Found> {
     let mut shell = false;
     let mut found = Vec::new();
     for (n, line) in text.lines().enumerate() {
@@ -140,7 +148,7 @@ fn in_readme(text: &str) -> Vec<Found> {
         } else if shell && line.starts_with("cargo ") {
             let line = line.split(" #").next().unwrap_or(line).trim_end();
             let command = Command::mentioned(line);
-            let file = README.to_owned();
+            let file = file.to_owned();
             found.push(Found { file, line: n + 1, command, mentioned: true });
         }
     }
@@ -184,7 +192,7 @@ mod tests {
     #[test]
     fn readme_s_calls_of_cargo_are_found_without_their_comments() {
         let text = "`cargo x`\n\n```sh\ngit clone a && cd a\ncargo run   # as y\n```\n\n```\ncargo z\n```\n";
-        let found = in_readme(text);
+        let found = in_readme("README.md", text);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].line, found[0].command.line.as_str()), (5, "cargo run"));
     }

@@ -17,10 +17,15 @@ pub fn check(root: &Path, command: &Command) -> Result<(), String> {
     let Some(file) = &command.by else { return Ok(()) };
     let text =
         fs::read_to_string(root.join(file)).map_err(|e| format!("by=\"{file}\": {e}"))?;
-    if text.lines().any(|line| holds(line, &command.line)) {
+    if runs(&text, &command.line) {
         return Ok(());
     }
     Err(format!("{file} does not run `{}`", command.line))
+}
+
+/// Whether a script runs a command.
+pub fn runs(script: &str, command: &str) -> bool {
+    script.lines().any(|line| holds(line, command))
 }
 
 /// Whether two lines do the same.
