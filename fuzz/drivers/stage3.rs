@@ -3,7 +3,7 @@
 mod script;
 
 use std::{
-    future::{pending, poll_fn},
+    future::poll_fn,
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use client_core::{Body, CloseReason, Config, Error, Outgoing};
+use client_core::{Answer, Body, CloseReason, Config, Error, Outgoing, after};
 use http::Response;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -23,8 +23,7 @@ use tokio::{
 use self::script::{Fate, Pipe, Subject};
 use crate::{
     connection::{Connection, End},
-    pending::{Answer, PendingRequest},
-    timer::after,
+    pending::PendingRequest,
     transport::Stream,
 };
 
@@ -74,9 +73,11 @@ impl Driver {
 impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         match self {
-            State::Idle(connection, expiry) => pin!(connection.idle(*expiry, pending()))
-                .poll(cx)
-                .map(|reason| State::Over(Fate::Closed(reason.expect("no notification")))),
+            State::Idle(connection, expiry) => {
+                pin!(connection.idle(*expiry)).poll(cx).map(|end| {
+                    State::Over(Fate::Closed(end.err().unwrap_or(CloseReason::IdleExpired)))
+                })
+            }
             State::Busy(exchange) => exchange.as_mut().poll(cx).map(State::after),
             State::Over(_) => Poll::Pending,
         }
@@ -86,7 +87,7 @@ impl State {
     fn after((mut connection, request, end): Ended) -> State {
         let state = match end.close {
             None => {
-                let expiry = after(connection.mark_idle());
+                let expiry = after(Instant::now(), connection.mark_idle());
                 State::Idle(connection, expiry)
             }
             Some(reason) if end.retry => State::Over(Fate::Retry(reason)),
@@ -94,7 +95,7 @@ impl State {
         };
         match state {
             State::Over(Fate::Retry(_)) => drop(request),
-            _ => end.complete(request),
+            _ => request.complete(end.result),
         }
         state
     }
@@ -109,7 +110,7 @@ impl Subject for Driver {
             1,
             Arc::new(config.clone()),
         ));
-        let expiry = runtime.block_on(async { after(config.idle_timeout) });
+        let expiry = runtime.block_on(async { after(Instant::now(), config.idle_timeout) });
         Driver { runtime, state: State::Idle(connection, expiry), answer: None, config, waker }
     }
 
@@ -117,8 +118,8 @@ impl Subject for Driver {
         let (reply, answer) = oneshot::channel();
         self.answer = Some(answer);
         let runtime = self.runtime.handle().clone();
-        let deadline = self.config.total_timeout;
-        let deadline = runtime.block_on(async { deadline.map(after) });
+        let now = runtime.block_on(async { Instant::now() });
+        let deadline = self.config.total_timeout.map(|limit| after(now, limit));
         let mut pending =
             PendingRequest::new(request, reply, deadline, self.config.body_window);
         let gone = State::Over(Fate::Closed(CloseReason::ClientClosed));

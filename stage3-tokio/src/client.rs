@@ -13,19 +13,15 @@ use std::{
 
 use bytes::Bytes;
 use client_core::{
-    ApiClient, Body, Config, Error, Outgoing, PoolStats, io_model, pool::WaiterId,
+    Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model,
+    pool::WaiterId,
 };
 use http::{Request, Response};
 use http_body_util::Full;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::{
-    parts::Parts,
-    pending::{Answer, PendingRequest},
-    pool::Pool,
-    sync::oneshot,
-    timer::after,
-};
+use crate::{owner, parts::Parts, pending::PendingRequest, pool::Pool, sync::oneshot};
 
 /// A pooled HTTP/1.1 client. Clones share one pool; dropping the last one closes it without
 /// waiting, and what is accepted still finishes.
@@ -73,7 +69,8 @@ impl Client {
     /// [`Client::new`]'s.
     pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
         config.check()?;
-        Ok(Client { handle: Arc::new(Handle { pool: Pool::new(config, parts)? }) })
+        let pool = Pool::new(config, parts, |slot| Box::pin(owner::run(slot)))?;
+        Ok(Client { handle: Arc::new(Handle { pool }) })
     }
 
     /// Sends a request. Nothing happens before the future is first polled.
@@ -198,7 +195,7 @@ fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Erro
     let outgoing = Outgoing::new(request)?;
     pool.dialer.security.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
-    let deadline = pool.config.total_timeout.map(after);
+    let deadline = pool.config.total_timeout.map(|limit| after(Instant::now(), limit));
     let request = PendingRequest::new(outgoing, sender, deadline, pool.config.body_window);
     Ok(State::Accepted { reply, waiter: pool.checkout(request)? })
 }

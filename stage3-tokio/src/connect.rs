@@ -1,26 +1,27 @@
-//! From an origin to a stream: names, addresses, the race between them, TCP, TLS.
+//! Connecting: from an origin to a stream. Resolves the name, opens TCP, adds TLS.
 //!
-//! Its rules (RFC 8305): one address more is tried every [`ATTEMPT_DELAY`], or as soon as an
-//! earlier one has failed; the first that connects wins, and the others are closed before it is
-//! used; one limit of time covers it all, TLS included.
+//! Its rules:
+//! - the addresses of a name race as RFC 8305 says ([`HappyEyeballs`]). The first candidate that
+//!   connects wins, and the others are closed before its stream is used;
+//! - one limit of time covers all of it, TLS included.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Config, Error, Lookups, Origin, Scheme, TimeoutPhase,
-    interleave, io_model,
+    AttemptError, Config, Error, HappyEyeballs, Lookups, Origin, Scheme, TimeoutPhase, io_model,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     net::TcpStream,
     select,
-    time::{sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::{
     parts::{Dial, Parts, guarded},
     resolver,
     runtime::Handle,
+    timer::Timer,
     tls::Security,
     transport::Stream,
 };
@@ -74,73 +75,80 @@ async fn dialled(origin: &Origin, dial: &dyn Dial) -> Result<Stream, Error> {
     opened.map(Stream::Other).map_err(|e| Error::io("opening a stream to the origin", e))
 }
 
-/// By name, addresses and race.
-async fn tcp(origin: &Origin, config: &Config, resolver: &Lookups) -> Result<TcpStream, Error> {
+/// Resolves the name, then opens a TCP stream to one of its addresses.
+async fn tcp(origin: &Origin, config: &Config, lookups: &Lookups) -> Result<TcpStream, Error> {
     let name = origin.name();
     if name.as_address().is_none() {
         io_model!(resolve, name = name.as_str());
     }
-    let found = resolver.resolve(name).await.map_err(|e| Error::resolve(origin.host(), e))?;
-    let found = interleave(found);
-    let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, origin.port())).collect();
-    let open = |address| async move {
-        let stream = TcpStream::connect(address).await?;
+    let found = lookups.resolve(name).await.map_err(|e| Error::resolve(origin.host(), e))?;
+    let open = |candidate| async move {
+        let stream = TcpStream::connect(candidate).await?;
         stream.set_nodelay(config.tcp_nodelay)?;
         Ok(stream)
     };
-    race(addresses, open).await.map_err(|attempts| Error::connect(origin, attempts))
+    let candidates = HappyEyeballs::new(found, origin.port(), Instant::now());
+    race(candidates, open).await.map_err(|failures| Error::connect(origin, failures))
 }
 
-/// The first stream to one of the addresses, or what each of them answered, in their order.
+/// The first stream that is open, or why each of the candidates failed. [`HappyEyeballs`] decides
+/// when a candidate is tried. Returning drops the attempts that are still under way.
 async fn race<T, F: Future<Output = io::Result<T>>>(
-    addresses: Vec<SocketAddr>,
+    mut candidates: HappyEyeballs<Instant>,
     open: impl Fn(SocketAddr) -> F,
 ) -> Result<T, Vec<AttemptError>> {
-    let mut failed = Vec::new();
-    let mut running = FuturesUnordered::new();
-    let mut rest = addresses.iter().copied().enumerate();
-    loop {
-        if let Some((index, address)) = rest.next() {
-            io_model!(connect, address = %address);
-            let attempt = open(address);
-            running.push(async move { (index, address, attempt.await) });
+    let (mut attempts, mut timer) = (FuturesUnordered::new(), Timer::default());
+    while !candidates.is_lost() {
+        if let Some(candidate) = candidates.start_next(Instant::now()) {
+            io_model!(connect, address = %candidate);
+            let attempt = open(candidate);
+            attempts.push(async move {
+                attempt.await.map_err(|error| AttemptError::new(candidate, error))
+            });
         }
         select! {
             biased;
-            Some((index, address, result)) = running.next() => match result {
+            Some(result) = attempts.next() => match result {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failed.push((index, AttemptError::new(address, error))),
+                Err(failure) => candidates.failed(failure, Instant::now()),
             },
-            () = sleep(ATTEMPT_DELAY), if rest.len() > 0 => {}
-            else => {
-                failed.sort_by_key(|(index, _)| *index);
-                return Err(failed.into_iter().map(|(_, error)| error).collect());
-            }
+            () = timer.until(candidates.due()) => {}
         }
     }
+    Err(candidates.take_failures())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{future::pending, net::IpAddr};
 
-    use tokio::time::Instant;
+    use client_core::ATTEMPT_DELAY;
+    use tokio::time::sleep;
 
     use super::*;
 
-    fn addresses(count: u16) -> Vec<SocketAddr> {
-        (1..=count).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    /// A race between 127.0.0.1, 127.0.0.2 and so on.
+    fn candidates(count: u8) -> HappyEyeballs<Instant> {
+        let addresses = (1..=count).map(|last| IpAddr::from([127, 0, 0, last])).collect();
+        HappyEyeballs::new(addresses, 80, Instant::now())
     }
 
-    fn refused() -> io::Result<u16> {
+    fn last(candidate: SocketAddr) -> u8 {
+        match candidate.ip() {
+            IpAddr::V4(ip) => ip.octets()[3],
+            IpAddr::V6(_) => unreachable!("the candidates are those of `candidates`"),
+        }
+    }
+
+    fn refused() -> io::Result<u8> {
         Err(io::ErrorKind::ConnectionRefused.into())
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_next_address_is_tried_when_the_delay_is_over() {
         let start = Instant::now();
-        let won = race(addresses(3), |address| async move {
-            if address.port() < 3 { pending().await } else { Ok(address.port()) }
+        let won = race(candidates(3), |candidate| async move {
+            if last(candidate) < 3 { pending().await } else { Ok(last(candidate)) }
         });
         assert_eq!(won.await.unwrap(), 3);
         assert_eq!(start.elapsed(), 2 * ATTEMPT_DELAY);
@@ -149,8 +157,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_next_address_is_tried_as_soon_as_one_has_failed() {
         let start = Instant::now();
-        let won = race(addresses(3), |address| async move {
-            if address.port() < 3 { refused() } else { Ok(address.port()) }
+        let won = race(candidates(3), |candidate| async move {
+            if last(candidate) < 3 { refused() } else { Ok(last(candidate)) }
         });
         assert_eq!(won.await.unwrap(), 3);
         assert!(start.elapsed().is_zero());
@@ -158,12 +166,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_earlier_address_may_still_win() {
-        let won = race(addresses(2), |address| async move {
-            if address.port() == 2 {
+        let won = race(candidates(2), |candidate| async move {
+            if last(candidate) == 2 {
                 pending().await
             } else {
                 sleep(2 * ATTEMPT_DELAY).await;
-                Ok(address.port())
+                Ok(last(candidate))
             }
         });
         assert_eq!(won.await.unwrap(), 1);
@@ -171,11 +179,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn if_all_fail_each_is_named_in_the_order_of_the_attempts() {
-        let lost = race(addresses(3), |address| async move {
-            sleep(ATTEMPT_DELAY * 2 * u32::from(4 - address.port())).await;
+        let lost = race(candidates(3), |candidate| async move {
+            sleep(ATTEMPT_DELAY * 2 * u32::from(4 - last(candidate))).await;
             refused()
         });
-        let named: Vec<_> = lost.await.unwrap_err().iter().map(|a| a.address.port()).collect();
+        let named: Vec<_> = lost.await.unwrap_err().iter().map(|a| last(a.address)).collect();
         assert_eq!(named, [1, 2, 3]);
     }
 }

@@ -2,103 +2,86 @@
 //!
 //! Its rules:
 //! - a request goes out in as few writes as the stream allows, head and body together;
-//! - a read fills what room there is, and the room grows while the peer fills it. An idle
-//!   connection keeps a small buffer or none.
+//! - a read fills the buffer, and the buffer grows while the peer fills it. An idle connection
+//!   keeps a small buffer or none;
+//! - a future here may be dropped at any time. What was written or read is in the struct.
 
-use std::{
-    io::{self, IoSlice},
-    time::Duration,
-};
+use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
 use client_core::{CloseReason, Outgoing, io_model};
 use futures::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    select,
     task::consume_budget,
-    time::Instant,
 };
 
-use crate::{
-    timer::{Timer, after},
-    transport::{Reader, Writer},
-};
+use crate::transport::{Reader, Writer};
 
-/// Room for a small response; an idle connection keeps no more than this.
+/// Bytes of a small response. An idle connection keeps no larger buffer than this.
 const SMALL: usize = 1024;
-/// The most that is read at once.
+/// The most bytes that are read at once.
 const LARGE: usize = 16 * 1024;
 
-/// The half of a stream that takes requests, and how much it has taken of the current one.
+/// The write half of a stream, and how much of the current request it has taken.
 pub(crate) struct Outbound {
     stream: Writer,
     /// The number of the connection, for recordings.
     number: u64,
     /// Bytes of the request that the stream has taken.
     pub(crate) written: usize,
-    /// How sending ended: the stream has taken all of the request, or refused the rest.
+    /// How sending ended: the stream has taken the whole request, or has failed.
     pub(crate) sent: Option<io::Result<()>>,
-    /// When the limit of sending runs out, if the stream takes nothing until then.
-    until: Option<Instant>,
-    timer: Timer,
 }
-
-/// The stream took nothing for too long.
-pub(crate) struct Stalled;
 
 impl Outbound {
     pub(crate) fn new(stream: Writer, number: u64) -> Self {
-        let (written, sent, until, timer) = (0, None, None, Timer::default());
-        Outbound { stream, number, written, sent, until, timer }
+        Outbound { stream, number, written: 0, sent: None }
     }
 
-    /// The next request begins.
+    /// Begins the next request.
     pub(crate) fn begin(&mut self) {
-        (self.written, self.sent, self.until) = (0, None, None);
+        (self.written, self.sent) = (0, None);
     }
 
-    /// Sends what is left of a request. Resolves when [`Outbound::sent`] says how that ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Stalled`] if the stream takes nothing for `limit`. The limit begins anew when the stream
-    /// takes bytes, and after a call without a limit.
+    /// Sends more of a request. Resolves when the stream has taken bytes, and when sending has
+    /// ended, which [`Outbound::sent`] says.
     ///
     /// # Cancel safety
     ///
-    /// The next call goes on where this one was dropped. The limit goes on, too.
-    pub(crate) async fn send(
-        &mut self,
-        request: &Outgoing,
-        limit: Option<Duration>,
-    ) -> Result<(), Stalled> {
-        while self.sent.is_none() {
-            let Outbound { stream, written, until, timer, .. } = self;
-            let taken = select! {
-                biased;
-                taken = write(stream, request.rest(*written)) => taken,
-                () = stall(timer, until, limit) => return Err(Stalled),
+    /// The next call continues where this one was dropped.
+    pub(crate) async fn send(&mut self, request: &Outgoing) {
+        match self.write(request).await {
+            Ok(()) if self.written < request.len() => {}
+            result => self.sent = Some(result),
+        }
+    }
+
+    /// Writes once, at least one byte. Flushes the stream if nothing is left to write.
+    async fn write(&mut self, request: &Outgoing) -> io::Result<()> {
+        if self.written < request.len() {
+            let taken = match request.rest(self.written) {
+                [head, []] => self.stream.write(head).await?,
+                both => self.stream.write_vectored(&both.map(IoSlice::new)).await?,
             };
-            self.until = None;
-            match taken {
-                Ok(0) => self.sent = Some(Ok(())),
-                Ok(taken) => {
-                    io_model!(write, connection = self.number, bytes = taken);
-                    self.written += taken;
-                }
-                Err(error) => self.sent = Some(Err(error)),
+            if taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
+            io_model!(write, connection = self.number, bytes = taken);
+            self.written += taken;
+        }
+        if self.written == request.len() {
+            self.stream.flush().await?;
         }
         Ok(())
     }
 
-    /// Whether the stream may still take some of the request.
+    /// Whether more of the request is to be sent.
     pub(crate) fn is_sending(&self) -> bool {
         self.sent.is_none()
     }
 
-    /// Whether the stream has taken all of the request.
+    /// Whether the stream has taken the whole request.
     pub(crate) fn is_sent(&self) -> bool {
         matches!(self.sent, Some(Ok(())))
     }
@@ -108,9 +91,10 @@ impl Outbound {
         self.sent.as_ref()?.as_ref().err().map(CloseReason::of)
     }
 
-    /// Drops this half. TLS says goodbye first, as far as that need not wait.
-    pub(crate) fn close(mut self, goodbye: bool) {
-        if goodbye {
+    /// Drops this half. If it is to be shut down, TLS sends `close_notify` first, unless the stream
+    /// would have to wait for that.
+    pub(crate) fn close(mut self, shut_down: bool) {
+        if shut_down {
             _ = self.stream.shutdown().now_or_never();
         }
         if let Writer::Tcp(half) = self.stream {
@@ -119,70 +103,51 @@ impl Outbound {
     }
 }
 
-/// Writes once, at least one byte. If nothing is left to write, flushes and returns 0.
-async fn write(stream: &mut Writer, rest: [&[u8]; 2]) -> io::Result<usize> {
-    let taken = match rest {
-        [[], []] => return stream.flush().await.map(|()| 0),
-        [head, []] => stream.write(head).await?,
-        both => stream.write_vectored(&both.map(IoSlice::new)).await?,
-    };
-    if taken == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(taken) }
-}
-
-/// Resolves when a limit has run out. The limit begins now, unless it has begun before.
-async fn stall(timer: &mut Timer, until: &mut Option<Instant>, limit: Option<Duration>) {
-    *until = limit.map(|limit| until.unwrap_or_else(|| after(limit)));
-    timer.until(*until).await;
-}
-
-/// The half of a stream that brings responses, and the bytes that are not decoded yet.
+/// The read half of a stream, and the bytes that are not decoded yet.
 pub(crate) struct Inbound {
     stream: Reader,
     /// The number of the connection, for recordings.
     number: u64,
     pub(crate) buffer: BytesMut,
-    /// Room to make for the next read.
+    /// How many bytes the buffer is to have room for at the next read.
     room: usize,
-    /// Bytes have come since the exchange began.
-    pub(crate) answered: bool,
+    /// Bytes that have come since the exchange began.
+    pub(crate) received: u64,
 }
-
-/// The stream has ended, in order or by an error.
-pub(crate) struct StreamEnd(pub(crate) Option<io::Error>);
 
 impl Inbound {
     pub(crate) fn new(stream: Reader, number: u64) -> Self {
-        Inbound { stream, number, buffer: BytesMut::new(), room: SMALL, answered: false }
+        Inbound { stream, number, buffer: BytesMut::new(), room: SMALL, received: 0 }
     }
 
-    /// Reads once.
+    /// Reads once into the buffer, at least one byte.
     ///
     /// # Errors
     ///
-    /// [`StreamEnd`], also if the stream ended in order.
+    /// The end of the stream: `None`, or the error that ended it.
     ///
     /// # Cancel safety
     ///
     /// No byte is lost: what was read is in the buffer.
-    pub(crate) async fn read(&mut self) -> Result<(), StreamEnd> {
+    pub(crate) async fn read(&mut self) -> Result<(), Option<io::Error>> {
         if self.buffer.capacity() - self.buffer.len() < SMALL {
             self.buffer.reserve(self.room);
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let bytes = match self.stream.read_buf(&mut self.buffer).await {
-            Ok(0) => return Err(StreamEnd(None)),
+            Ok(0) => return Err(None),
             Ok(bytes) => bytes,
-            Err(error) => return Err(StreamEnd(Some(error))),
+            Err(error) => return Err(Some(error)),
         };
         io_model!(read, connection = self.number, bytes);
-        self.answered = true;
+        self.received += bytes as u64;
         if bytes == room {
             self.room = (self.room * 2).min(LARGE);
         }
         Ok(())
     }
 
-    /// Watches a stream on which nothing is expected. Resolves when bytes or the end come.
+    /// Watches a stream on which no bytes are expected. Resolves when bytes or the end come.
     pub(crate) async fn unsolicited(&mut self) -> CloseReason {
         if !self.buffer.is_empty() {
             return CloseReason::Unsolicited;
@@ -195,11 +160,11 @@ impl Inbound {
     }
 
     /// Watches the stream behind a response, while the rest of the request is sent. Resolves when
-    /// the stream ends. Bytes do not end the sending. One of them stays in the buffer, so that the
-    /// connection is closed afterwards.
+    /// the stream ends, not when bytes come: the server may still read. One of the bytes stays in
+    /// the buffer, so the connection is closed afterwards.
     pub(crate) async fn ended(&mut self) -> CloseReason {
         loop {
-            if let Err(StreamEnd(error)) = self.read().await {
+            if let Err(error) = self.read().await {
                 return error.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
             }
             self.buffer.truncate(1);
@@ -208,7 +173,7 @@ impl Inbound {
     }
 
     /// Frees the buffer if it has grown.
-    pub(crate) fn shrink(&mut self) {
+    pub(crate) fn free_buffer(&mut self) {
         if self.room > SMALL {
             self.room = SMALL;
             self.buffer = BytesMut::new();

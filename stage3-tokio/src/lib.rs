@@ -7,7 +7,7 @@
 //! executor.
 //!
 //! Modules, from the caller to the socket: `client` (the handle), `pending` (a request on its way),
-//! `pool` (who gets which connection), `serving` (the connection task), `connection` (the life of one
+//! `pool` (who gets which connection), `owner` (the connection task), `connection` (the life of one
 //! HTTP/1.1 connection), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
 //! to a stream), `transport`, `parts` (what a user may replace). `timer` has the timers of a
 //! connection, `runtime` chooses the runtime, and `sync` has the primitives that tasks and callers
@@ -37,12 +37,12 @@ mod framing;
 pub mod fuzzing;
 #[cfg(feature = "openssl")]
 mod openssl;
+mod owner;
 mod parts;
 mod pending;
 mod pool;
 mod resolver;
 mod runtime;
-mod serving;
 mod sync;
 mod timer;
 mod tls;

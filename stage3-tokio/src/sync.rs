@@ -4,4 +4,4 @@
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use tokio::sync::{Notify, oneshot};
-pub(crate) use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+pub(crate) use tokio_util::task::TaskTracker;

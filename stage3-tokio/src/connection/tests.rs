@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Body, ErrorKind, Outgoing};
+use client_core::{Answer, Body, ErrorKind, Outgoing, after};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
@@ -28,7 +28,7 @@ type Ended = JoinHandle<(Option<CloseReason>, bool, Connection)>;
 /// An exchange under way, its caller's side, and the peer's side of the pipe.
 struct Scene {
     end: Ended,
-    caller: oneshot::Receiver<Result<Response<Body>, Error>>,
+    caller: oneshot::Receiver<Answer>,
     peer: DuplexStream,
 }
 
@@ -56,16 +56,16 @@ fn exchange(
     mut connection: Connection,
     config: Config,
     body: &'static str,
-) -> (Ended, oneshot::Receiver<Result<Response<Body>, Error>>) {
+) -> (Ended, oneshot::Receiver<Answer>) {
     let (reply, caller) = oneshot::channel();
     let request = Request::put("http://h/").body(Full::from(body)).unwrap();
-    let deadline = config.total_timeout.map(after);
+    let deadline = config.total_timeout.map(|limit| after(Instant::now(), limit));
     let outgoing = Outgoing::new(request).unwrap();
     let mut request = PendingRequest::new(outgoing, reply, deadline, config.body_window);
     let end = tokio::spawn(async move {
         let end = connection.exchange(&mut request).await;
         let (close, retry) = (end.close, end.retry);
-        end.complete(request);
+        request.complete(end.result);
         (close, retry, connection)
     });
     (end, caller)

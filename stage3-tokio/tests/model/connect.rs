@@ -1,4 +1,4 @@
-//! A chain that ends as the world says.
+//! Connecting that ends as the world says.
 
 use std::{future::pending, sync::Arc};
 

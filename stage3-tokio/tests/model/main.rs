@@ -1,20 +1,21 @@
 //! The pool and its callers, under every interleaving (loom).
 //!
-//! Client, job, pool and a slot's task are the client's own files. Below them stand those of this
-//! folder: connections without a socket, and threads of loom's in place of a runtime. The pool's
-//! lock is loom's. tokio's channels are tokio's own; each of their steps is taken as one, before
-//! which any other thread may run. A thread that would wait for ever ends the test.
+//! Client, pending request, pool and connection task are the client's own files. Below them stand
+//! the files of this folder: connections without a socket, and loom's threads in place of a
+//! runtime. The pool's lock is loom's. tokio's channels are tokio's own. Each of their operations is
+//! one step, before which any other thread may run. A thread that would wait for ever fails the
+//! test.
 
 #[path = "../../src/client.rs"]
 #[allow(dead_code, unreachable_pub)] // what is public there is not here
 mod client;
+#[path = "../../src/owner.rs"]
+mod owner;
 #[path = "../../src/pending.rs"]
 #[allow(dead_code)]
 mod pending;
 #[path = "../../src/pool.rs"]
 mod pool;
-#[path = "../../src/serving.rs"]
-mod serving;
 
 mod connect;
 mod connection;
@@ -22,7 +23,6 @@ mod parts;
 mod runtime;
 mod steps;
 mod sync;
-mod timer;
 mod tls;
 mod transport;
 

@@ -6,7 +6,6 @@ use std::{
 };
 
 pub(crate) use loom::sync::{Mutex, MutexGuard};
-pub(crate) use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::task_tracker::TrackedFuture;
 
 use super::steps::Steps;
@@ -43,11 +42,6 @@ pub(crate) struct TaskTracker {
 impl TaskTracker {
     pub(crate) fn new() -> Self {
         TaskTracker { inner: tokio_util::task::TaskTracker::new(), steps: Steps::new() }
-    }
-
-    pub(crate) fn token(&self) -> TaskTrackerToken {
-        self.steps.step();
-        self.inner.token()
     }
 
     pub(crate) fn track_future<F: Future>(&self, future: F) -> TrackedFuture<F> {
