@@ -8,11 +8,9 @@ use mio::Token;
 pub(crate) use slotmap::DefaultKey as Key;
 use slotmap::{Key as _, KeyData};
 
-/// A token has to hold all of a key: without the generation it would find any owner of the entry.
-const _: () = assert!(usize::BITS >= u64::BITS);
-
-/// The token of a socket with this key.
+/// The token of a socket with this key. It has to hold all of the key, generation and index.
 pub(crate) fn of(key: Key) -> Token {
+    const { assert!(usize::BITS >= u64::BITS) };
     Token(key.data().as_ffi() as usize)
 }
 
