@@ -22,7 +22,7 @@ use std::{
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Resolving, TimeoutPhase, interleave, io_model,
+    ATTEMPT_DELAY, AttemptError, Error, Lookup, TimeoutPhase, interleave, io_model,
 };
 use rotor::{EventSet, Response, Scope, Time, Void};
 
@@ -192,7 +192,7 @@ pub(crate) struct Racer {
 enum Stage {
     /// All is left to a user's part.
     Dialling(Arc<dyn Dial>),
-    Resolving(Resolving),
+    Resolving(Lookup),
     Racing(Rc<RefCell<Contest>>),
 }
 
@@ -284,8 +284,7 @@ impl Racer {
         };
         let context = &mut TaskContext::from_waker(&self.waker);
         let origin = &self.target.origin;
-        let addresses = ready!(resolving.as_mut().poll(context))
-            .map_err(|error| Error::resolve(origin.host(), error))?;
+        let addresses = ready!(resolving.as_mut().poll(context))?;
         let contest = Rc::new(RefCell::new(Contest {
             target: self.target.clone(),
             deadline: self.deadline,

@@ -24,7 +24,7 @@ use std::{
 };
 
 use client_core::{
-    AttemptError, Error, HappyEyeballs, Lookups, Origin, Resolving, Scheme, TimeoutPhase,
+    AttemptError, Error, HappyEyeballs, Lookup, Lookups, Origin, Scheme, TimeoutPhase,
     after, catch_panic, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
@@ -53,7 +53,7 @@ pub(crate) struct Connecting {
 
 /// The step that is under way.
 enum State {
-    Resolving(Resolving),
+    Resolving(Lookup),
     Racing(HappyEyeballs<Instant>),
     Handshaking,
 }
@@ -91,8 +91,7 @@ impl Connecting {
             return Poll::Ready(Err(Error::Timeout { phase, after: limit }));
         }
         if let State::Resolving(lookup) = &mut self.state {
-            let found = ready!(lookup.as_mut().poll(&mut Context::from_waker(&self.waker)))
-                .map_err(|error| Error::resolve(self.target.host(), error))?;
+            let found = ready!(lookup.as_mut().poll(&mut Context::from_waker(&self.waker)))?;
             self.state = State::Racing(HappyEyeballs::new(found, self.target.port(), now));
         }
         let State::Racing(race) = &mut self.state else { return Poll::Pending };

@@ -81,7 +81,7 @@ async fn tcp(origin: &Origin, config: &Config, lookups: &Lookups) -> Result<TcpS
     if name.as_address().is_none() {
         io_model!(resolve, name = name.as_str());
     }
-    let found = lookups.resolve(name).await.map_err(|e| Error::resolve(origin.host(), e))?;
+    let found = lookups.resolve(name).await?;
     let open = |candidate| async move {
         let stream = TcpStream::connect(candidate).await?;
         stream.set_nodelay(config.tcp_nodelay)?;

@@ -57,7 +57,7 @@ pub use latch::Latch;
 pub use origin::{Origin, Scheme};
 pub use outgoing::Outgoing;
 pub use policy::{Failure, may_retry};
-pub use resolve::{Lookups, MOST_LOOKUPS, Name, Resolver, Resolving, Work};
+pub use resolve::{Lookup, Lookups, MOST_LOOKUPS, Name, Resolver, Resolving, Work};
 pub use response::{Answer, Completion, Reply, Responder};
 #[cfg(unix)]
 pub use send::send_vectored;

@@ -25,9 +25,9 @@ fn fair_share(total: usize, origins: usize) -> usize {
 
 impl<R> Pool<R> {
     /// Notes that an origin has changed, for [`Pool::decide`].
-    pub(super) fn touch(&mut self, origin: usize) {
-        if self.touched.last() != Some(&origin) {
-            self.touched.push(origin);
+    pub(super) fn mark_changed(&mut self, origin: usize) {
+        if self.changed.last() != Some(&origin) {
+            self.changed.push(origin);
         }
     }
 
@@ -36,7 +36,7 @@ impl<R> Pool<R> {
     pub(super) fn decide(&mut self) {
         loop {
             // All sums first, since origins are compared with one another.
-            while let Some(origin) = self.touched.pop() {
+            while let Some(origin) = self.changed.pop() {
                 self.update(origin);
                 self.updated.push(origin);
             }
@@ -85,7 +85,7 @@ impl<R> Pool<R> {
 
     /// Brings the sums of all origins up to date with one origin, and forgets it if it is empty.
     fn update(&mut self, id: usize) {
-        if self.origins.get(id).is_none() {
+        if !self.origins.contains(id) {
             return;
         }
         let first = self.first_queued(id);
@@ -106,7 +106,8 @@ impl<R> Pool<R> {
         self.demanding -= usize::from(origin.demanding);
         origin.demanding = demanding;
         if origin.slots == 0 && first.is_none() {
-            self.origins.remove(id);
+            let origin = self.origins.remove(id);
+            self.by_name.remove(&origin.name);
         }
     }
 
@@ -163,7 +164,7 @@ impl<R> Pool<R> {
             self.step(slot, Step::Close(CloseReason::IdleLimit));
         } else {
             self.moments += 1;
-            self.step(slot, Step::Rest(self.moments));
+            self.step(slot, Step::MarkIdle(self.moments));
         }
     }
 

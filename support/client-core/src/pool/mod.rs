@@ -59,16 +59,16 @@ mod slots;
 mod states;
 mod waiters;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use slab::Slab;
 
 use self::{
     decisions::Rank,
     list::List,
-    origins::Origins,
+    origins::PerOrigin,
     slots::Slot,
-    states::{Orphan, State, Step, Word},
+    states::{Orphan, State, Step},
     waiters::{Waiter, Waiting},
 };
 pub use self::{slots::SlotId, waiters::WaiterId};
@@ -134,13 +134,17 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Pool<R> {
     limits: Limits,
-    origins: Origins,
+    origins: Slab<PerOrigin>,
+    by_name: HashMap<Origin, usize>,
+    /// The index of the latest request's origin. Most programs ask for the same one many times, and
+    /// comparing is cheaper than hashing.
+    latest: usize,
     slots: Slab<Slot>,
     waiters: Slab<Waiter<R>>,
-    orders: VecDeque<Order>,
+    actions: VecDeque<Action>,
     /// Origins that the event under way has changed: those whose sums are to be brought up to date,
     /// and those about which is to be decided. Both are empty between two events.
-    touched: Vec<usize>,
+    changed: Vec<usize>,
     updated: Vec<usize>,
     /// Blocked origins, the neediest first. Between two events it is empty unless all slots are
     /// taken and none can be reclaimed.
@@ -160,7 +164,7 @@ pub struct Pool<R> {
     /// Slots whose connection is not made yet.
     connecting: usize,
     /// Connections that count as idle: idle ones, those reserved since, and closing ones.
-    resting: usize,
+    not_in_use: usize,
     /// The last number given to a waiter, to a slot, and to a moment of becoming idle.
     arrivals: u64,
     slots_taken: u64,
@@ -173,13 +177,6 @@ pub struct Pool<R> {
 /// When a connection became idle, as a number that only grows.
 type Moment = u64;
 
-/// An action that is decided and not yet polled.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    Wait(WaiterId),
-    Slot(SlotId, Word),
-}
-
 // ===== events: callers =====
 
 impl<R> Pool<R> {
@@ -187,11 +184,13 @@ impl<R> Pool<R> {
     pub fn new(limits: Limits) -> Self {
         Pool {
             limits,
-            origins: Origins::default(),
+            origins: Slab::new(),
+            by_name: HashMap::new(),
+            latest: 0,
             slots: Slab::new(),
             waiters: Slab::new(),
-            orders: VecDeque::new(),
-            touched: Vec::new(),
+            actions: VecDeque::new(),
+            changed: Vec::new(),
             updated: Vec::new(),
             blocked: BTreeSet::new(),
             spare: BTreeSet::new(),
@@ -201,7 +200,7 @@ impl<R> Pool<R> {
             waiting: 0,
             queued: 0,
             connecting: 0,
-            resting: 0,
+            not_in_use: 0,
             arrivals: 0,
             slots_taken: 0,
             moments: 0,
@@ -220,9 +219,9 @@ impl<R> Pool<R> {
         if self.closing {
             return Err((request, Error::ShutDown));
         }
-        let origin = self.origins.find_or_add(origin);
+        let origin = self.find_or_add(origin);
         let waiter = self.add_waiter(origin, request);
-        self.place(waiter);
+        self.reserve_or_queue(waiter);
         self.decide();
         if self.queued > self.limits.waiting
             && self.waiters[waiter.index].state == Waiting::Queued
@@ -261,18 +260,18 @@ impl<R> Pool<R> {
     pub fn close(&mut self) {
         self.closing = true;
         let origins = self.slots.iter().map(|(_, slot)| slot.origin);
-        self.touched.extend(origins);
+        self.changed.extend(origins);
         self.decide();
     }
 
     /// Reserves an idle connection for a waiter, or queues it.
-    fn place(&mut self, waiter: WaiterId) {
+    fn reserve_or_queue(&mut self, waiter: WaiterId) {
         let origin = self.waiters[waiter.index].origin;
         match self.origins[origin].idle.last() {
             Some(index) => _ = self.step(self.slot_at(index), Step::Reserve(waiter)),
             None => {
                 self.set_waiting(waiter, Waiting::Queued);
-                self.orders.push_back(Order::Wait(waiter));
+                self.actions.push_back(Action::Wait { waiter });
             }
         }
     }
@@ -378,7 +377,7 @@ impl<R> Pool<R> {
         let found = &mut self.waiters[waiter.index];
         found.fresh = true;
         found.request = Some(request);
-        self.orders.push_back(Order::Wait(waiter));
+        self.actions.push_back(Action::Wait { waiter });
         self.connect(waiter);
         self.decide();
     }
@@ -392,10 +391,10 @@ impl<R> Pool<R> {
             State::Closing { next: Some(waiter), .. } => self.connect(waiter),
             // Back in its old place, or back to a connection of its own.
             State::Reserved(waiter, _) if self.waiters[waiter.index].fresh => {
-                self.orders.push_back(Order::Wait(waiter));
+                self.actions.push_back(Action::Wait { waiter });
                 self.connect(waiter);
             }
-            State::Reserved(waiter, _) => self.place(waiter),
+            State::Reserved(waiter, _) => self.reserve_or_queue(waiter),
             State::InUse(waiter) => _ = self.waiters.remove(waiter.index),
             _ => {}
         }
@@ -408,44 +407,35 @@ impl<R> Pool<R> {
 impl<R> Pool<R> {
     /// What is to be done next. To be called after each event until it returns `None`.
     pub fn poll_action(&mut self) -> Option<Action> {
-        loop {
-            let order = self.orders.pop_front()?;
-            if let Some(action) = self.action(order) {
+        while let Some(action) = self.actions.pop_front() {
+            if self.is_current(&action) {
                 return Some(action);
             }
         }
+        None
     }
 
-    /// The action of an order, unless a later event has made it pointless.
-    fn action(&self, order: Order) -> Option<Action> {
-        let (slot, word) = match order {
-            Order::Wait(waiter) => {
-                let state = self.waiter(waiter)?.state;
-                let waits = matches!(state, Waiting::Queued | Waiting::Expecting(_));
-                return waits.then_some(Action::Wait { waiter });
-            }
-            Order::Slot(slot, word) => (slot, word),
-        };
-        let found = self.slot(slot)?;
-        Some(match (word, found.state) {
+    /// Whether nothing that was decided later has made an action pointless.
+    fn is_current(&self, action: &Action) -> bool {
+        use State::{Closing, Connecting, Idle, Orphaned, Reserved};
+        let is = |slot, of: fn(&State) -> bool| self.slot(slot).is_some_and(|s| of(&s.state));
+        match *action {
+            Action::Wait { waiter } => self.waiter(waiter).is_some_and(|found| {
+                matches!(found.state, Waiting::Queued | Waiting::Expecting(_))
+            }),
             // The attempt has to be begun even if it is to be abandoned.
-            (
-                Word::Connect(waiter),
-                State::Connecting(_)
-                | State::Orphaned(_)
-                | State::Closing { attempt: true, .. },
-            ) => {
-                let origin = self.origins[found.origin].name.clone();
-                Action::Connect { slot, origin, waiter }
+            Action::Connect { slot, .. } => is(slot, |state| {
+                matches!(state, Connecting(_) | Orphaned(_) | Closing { attempt: true, .. })
+            }),
+            Action::Abandon { slot } => {
+                is(slot, |s| matches!(s, Closing { attempt: true, .. }))
             }
-            (Word::Abandon, State::Closing { attempt: true, .. }) => Action::Abandon { slot },
-            (Word::Serve, State::Reserved(..)) => Action::Serve { slot },
-            (Word::Idle, State::Idle(_)) => Action::Idle { slot },
-            (Word::Close, State::Closing { attempt: false, reason, .. }) => {
-                Action::Close { slot, reason }
+            Action::Serve { slot } => is(slot, |s| matches!(s, Reserved(..))),
+            Action::Idle { slot } => is(slot, |s| matches!(s, Idle(_))),
+            Action::Close { slot, .. } => {
+                is(slot, |s| matches!(s, Closing { attempt: false, .. }))
             }
-            _ => return None,
-        })
+        }
     }
 
     /// The pool now.
@@ -453,7 +443,7 @@ impl<R> Pool<R> {
         let mut stats = self.counts.clone();
         stats.connecting = self.connecting;
         stats.open = self.slots.len() - self.connecting;
-        stats.idle = self.resting;
+        stats.idle = self.not_in_use;
         stats.in_use = stats.open - stats.idle;
         stats.waiting = self.waiting;
         stats

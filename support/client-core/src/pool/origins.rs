@@ -1,13 +1,8 @@
 //! What the pool keeps of each origin, and how it finds one.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::{Index, IndexMut},
-};
+use std::collections::BTreeSet;
 
-use slab::Slab;
-
-use super::{SlotId, decisions::Rank, list::List, states::Orphan};
+use super::{Pool, SlotId, decisions::Rank, list::List, states::Orphan};
 use crate::Origin;
 
 /// An origin, while it has slots or waiters.
@@ -66,57 +61,19 @@ impl PerOrigin {
     }
 }
 
-/// The origins of a pool.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Origins {
-    slab: Slab<PerOrigin>,
-    by_name: HashMap<Origin, usize>,
-    /// The origin that was asked for last. Most programs ask for the same one many times, and
-    /// comparing is cheaper than hashing.
-    last: usize,
-}
-
-impl Origins {
+impl<R> Pool<R> {
     /// The index of an origin, which is added if it is not there.
     pub(super) fn find_or_add(&mut self, name: &Origin) -> usize {
-        if self.slab.get(self.last).is_none_or(|origin| origin.name != *name) {
-            self.last = match self.by_name.get(name) {
+        if self.origins.get(self.latest).is_none_or(|origin| origin.name != *name) {
+            self.latest = match self.by_name.get(name) {
                 Some(id) => *id,
                 None => {
-                    let id = self.slab.insert(PerOrigin::new(name.clone()));
+                    let id = self.origins.insert(PerOrigin::new(name.clone()));
                     self.by_name.insert(name.clone(), id);
                     id
                 }
             };
         }
-        self.last
-    }
-
-    pub(super) fn get(&self, id: usize) -> Option<&PerOrigin> {
-        self.slab.get(id)
-    }
-
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &PerOrigin)> {
-        self.slab.iter()
-    }
-
-    pub(super) fn remove(&mut self, id: usize) {
-        let origin = self.slab.remove(id);
-        self.by_name.remove(&origin.name);
-    }
-}
-
-impl Index<usize> for Origins {
-    type Output = PerOrigin;
-
-    fn index(&self, id: usize) -> &PerOrigin {
-        &self.slab[id]
-    }
-}
-
-impl IndexMut<usize> for Origins {
-    fn index_mut(&mut self, id: usize) -> &mut PerOrigin {
-        &mut self.slab[id]
+        self.latest
     }
 }

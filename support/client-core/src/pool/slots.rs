@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Order, Pool, WaiterId, Waiting,
+    Action, Pool, WaiterId, Waiting,
     list::{Linked, Links},
     states::{State, Step},
 };
@@ -79,7 +79,7 @@ impl<R> Pool<R> {
             links: Default::default(),
         });
         self.origins[origin].slots += 1;
-        self.touch(origin);
+        self.mark_changed(origin);
         self.step(SlotId { number, index }, Step::Begin(waiter));
     }
 
@@ -97,12 +97,38 @@ impl<R> Pool<R> {
         if after == State::Gone {
             self.slots.remove(slot.index);
             self.origins[origin].slots -= 1;
-            self.touch(origin);
+            self.mark_changed(origin);
         }
-        if let Some(word) = before.word(after) {
-            self.orders.push_back(Order::Slot(slot, word));
+        if let Some(action) = self.action(slot, origin, before, after) {
+            self.actions.push_back(action);
         }
         Some(before)
+    }
+
+    /// What the stage has to do when a slot goes from one state to the next.
+    #[inline(always)]
+    fn action(
+        &self,
+        slot: SlotId,
+        origin: usize,
+        before: State,
+        after: State,
+    ) -> Option<Action> {
+        use State::*;
+        Some(match (before, after) {
+            (Gone | Paused(_), Connecting(waiter)) => {
+                let origin = self.origins[origin].name.clone();
+                Action::Connect { slot, origin, waiter }
+            }
+            (Orphaned(_), Closing { .. }) => Action::Abandon { slot },
+            (Free(_) | Idle(_), Closing { reason, .. })
+            | (Closing { attempt: true, .. }, Closing { attempt: false, reason, .. }) => {
+                Action::Close { slot, reason }
+            }
+            (_, Reserved(..)) => Action::Serve { slot },
+            (Free(None), Idle(_)) => Action::Idle { slot },
+            _ => return None,
+        })
     }
 
     /// Adds a slot to, or takes it out of, everything that is kept of slots in this state.
@@ -119,11 +145,11 @@ impl<R> Pool<R> {
                 add(&mut self.connecting, HOLDS);
                 put(&mut self.orphans, slot, HOLDS);
                 put(origin.orphans(why), slot, HOLDS);
-                self.touch(own);
+                self.mark_changed(own);
             }
             State::Reserved(waiter, since) => {
                 if since.is_some() {
-                    add(&mut self.resting, HOLDS);
+                    add(&mut self.not_in_use, HOLDS);
                 }
                 if HOLDS {
                     self.set_waiting(waiter, Waiting::Reserved(slot));
@@ -135,7 +161,7 @@ impl<R> Pool<R> {
                 }
             }
             State::Idle(_) => {
-                add(&mut self.resting, HOLDS);
+                add(&mut self.not_in_use, HOLDS);
                 if HOLDS {
                     origin.idle.insert(&mut self.slots, slot.index);
                     self.idle.insert(&mut self.slots, slot.index);
@@ -143,10 +169,10 @@ impl<R> Pool<R> {
                     origin.idle.remove(&mut self.slots, slot.index);
                     self.idle.remove(&mut self.slots, slot.index);
                 }
-                self.touch(own);
+                self.mark_changed(own);
             }
             State::Closing { attempt, next, .. } => {
-                add(if attempt { &mut self.connecting } else { &mut self.resting }, HOLDS);
+                add(if attempt { &mut self.connecting } else { &mut self.not_in_use }, HOLDS);
                 let heir = next.map(|waiter| self.waiters[waiter.index].origin);
                 if heir != Some(own) {
                     add(&mut origin.leaving, HOLDS);
@@ -158,11 +184,11 @@ impl<R> Pool<R> {
                     }
                     Some(heir) if heir != own => {
                         add(&mut self.origins[heir].slots, HOLDS);
-                        self.touch(heir);
+                        self.mark_changed(heir);
                     }
                     Some(_) => {}
                 }
-                self.touch(own);
+                self.mark_changed(own);
                 if let (Some(waiter), true) = (next, HOLDS) {
                     self.set_waiting(waiter, Waiting::Expecting(slot));
                 }

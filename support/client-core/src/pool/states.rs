@@ -54,20 +54,10 @@ pub(super) enum Step {
     Leave(Orphan),
     Adopt(WaiterId),
     Reserve(WaiterId),
-    Rest(Moment),
+    MarkIdle(Moment),
     Close(CloseReason),
     /// A closing slot is promised to this waiter.
     Promise(WaiterId),
-}
-
-/// What a stage is told of a slot ([`Action`](super::Action)).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Word {
-    Connect(WaiterId),
-    Abandon,
-    Serve,
-    Idle,
-    Close,
 }
 
 impl State {
@@ -93,7 +83,7 @@ impl State {
             (Reserved(_, since), Step::Leave(_)) => Free(since),
             (InUse(_), Step::CheckIn) => Free(None),
             (Free(since), Step::Reserve(waiter)) => Reserved(waiter, since),
-            (Free(since), Step::Rest(now)) => Idle(since.unwrap_or(now)),
+            (Free(since), Step::MarkIdle(now)) => Idle(since.unwrap_or(now)),
             (Idle(since), Step::Reserve(waiter)) => Reserved(waiter, Some(since)),
             (Free(_) | Idle(_), Step::Close(reason)) => {
                 Closing { attempt: false, reason, next: None }
@@ -111,21 +101,6 @@ impl State {
             (Closing { attempt, reason, .. }, Step::Leave(_)) => {
                 Closing { attempt, reason, next: None }
             }
-            _ => return None,
-        })
-    }
-
-    /// What the stage has to hear when a slot goes from one state to the next.
-    #[inline(always)]
-    pub(super) fn word(self, after: State) -> Option<Word> {
-        use State::*;
-        Some(match (self, after) {
-            (Gone | Paused(_), Connecting(waiter)) => Word::Connect(waiter),
-            (Orphaned(_), Closing { .. }) => Word::Abandon,
-            (Free(_) | Idle(_), Closing { .. })
-            | (Closing { attempt: true, .. }, Closing { attempt: false, .. }) => Word::Close,
-            (_, Reserved(..)) => Word::Serve,
-            (Free(None), Idle(_)) => Word::Idle,
             _ => return None,
         })
     }

@@ -106,7 +106,7 @@ impl<R> Pool<R> {
         if was != is {
             self.queued += usize::from(is);
             self.queued -= usize::from(was);
-            self.touch(id);
+            self.mark_changed(id);
         }
     }
 

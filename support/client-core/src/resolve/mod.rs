@@ -1,30 +1,33 @@
-//! From a name to its addresses: the part that a user may replace, and what all clients do around
+//! From a name to its addresses: the part that a user can replace, and what all clients do around
 //! it.
 //!
 //! Its rules:
 //! - a name that is an address already is not looked up;
-//! - there is one lookup of a name at a time, whoever asks: a name whose servers are silent takes
-//!   one thread, not one per caller;
+//! - there is one lookup of a name at a time, however many callers ask: a name whose servers are
+//!   silent takes one thread, not one per caller;
 //! - the system's resolver blocks. At most [`MOST_LOOKUPS`] of its lookups run at once, on threads
-//!   that the client starts in its own way. A thread lives as long as there are names to look up;
-//! - a resolver of the user's is foreign code: its panic fails one lookup.
+//!   that the stage starts. A thread ends when there is no name left to look up;
+//! - a user's resolver is foreign code: it runs under no lock, and its panic fails one lookup.
 
-mod lookup;
 mod workers;
 
 use std::{
     collections::HashMap,
     fmt, io,
     net::IpAddr,
+    panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::{
-    lookup::{Asker, Lookup, Source},
-    workers::Workers,
+use futures::{
+    FutureExt, TryFutureExt,
+    channel::oneshot,
+    future::{self, WeakShared},
 };
-use crate::Config;
+
+use self::workers::{Job, Workers};
+use crate::{Config, Error};
 
 pub use self::workers::{MOST_LOOKUPS, Work};
 
@@ -90,72 +93,110 @@ impl fmt::Debug for dyn Resolver {
     }
 }
 
-/// The resolver of one client: the user's or the system's, with the rules above.
+/// The addresses of a name, some time later: at least one, best first. See [`Lookups::resolve`].
+pub type Lookup = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send>>;
+
+/// The lookups of one client, by the user's resolver or by the system's.
 pub struct Lookups {
     /// The user's; `None` is the system's.
-    replaced: Option<Arc<dyn Resolver>>,
+    resolver: Option<Arc<dyn Resolver>>,
     workers: Workers,
-    /// The lookups that are under way, or are over and have not been dropped yet.
-    lookups: Mutex<HashMap<Name, Weak<Lookup>>>,
 }
 
+/// The lookups that have no answer yet. Those that all callers gave up may be among them.
+type Running = HashMap<Name, WeakShared<Lookup>>;
+
 impl Lookups {
-    /// The resolver that `config` names. `start` runs a piece of work on a thread that may block,
+    /// Looks names up as `config` says. `start` runs a piece of work on a thread that may block,
     /// without waiting for it. It is only called for the system's resolver.
     pub fn new(
         config: &Config,
         start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Lookups {
-            replaced: config.resolver.clone(),
+            resolver: config.resolver.clone(),
             workers: Workers::new(start, workers::system),
-            lookups: Mutex::default(),
         }
     }
 
-    /// Asks for the addresses of a name, as [`Resolver::resolve`] does: there is at least one, best
-    /// first. It neither blocks nor panics.
+    /// Looks up a name, or joins the lookup of it that is running. Neither blocks nor panics.
+    ///
+    /// # Errors
+    ///
+    /// Of the future: [`Error::Resolve`], or [`Error::Io`] if the system had no file descriptor
+    /// left to ask with.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up. Once all who asked for a name have given up, its lookup is
+    /// Dropping the future gives up. Once all callers of a name have given up, its lookup is
     /// dropped if it is the user's, and not begun if it waits for a thread. A lookup that a thread
-    /// has begun can't be stopped. It goes on, and answers those who ask for the name meanwhile.
-    pub fn resolve(&self, name: Name) -> Resolving {
+    /// has begun cannot be stopped. It goes on, and answers those who ask for the name meanwhile.
+    pub fn resolve(&self, name: Name) -> Lookup {
         if let Some(address) = name.as_address() {
-            return Box::pin(std::future::ready(Ok(vec![address])));
+            return Box::pin(future::ready(Ok(vec![address])));
         }
-        let mut lookups = lock(&self.lookups);
         let key = self.key(&name);
-        // Dropped after the lock: if it is over, this may be all that holds a user's error.
-        let latest = lookups.get(&key).and_then(Weak::upgrade);
-        if let Some(asker) = latest.as_ref().and_then(Asker::join) {
-            return Box::pin(asker);
+        let shared = self.workers.shared();
+        let mut state = lock(&shared.state);
+        if let Some(lookup) = state.running.get(&key).and_then(WeakShared::upgrade) {
+            return Box::pin(lookup);
         }
-        let source = match &self.replaced {
-            Some(resolver) => Source::Unasked(resolver.clone(), name),
-            None => Source::Blocking,
+        let (answer, answered) = oneshot::channel();
+        let host = name.host.clone();
+        let source: Resolving = match self.resolver.clone() {
+            // Called by the first poll, outside every lock, since it is foreign code.
+            Some(resolver) => Box::pin(async move { resolver.resolve(name).await }),
+            None => {
+                Box::pin(answered.unwrap_or_else(|_| Err(io::Error::other("not looked up"))))
+            }
         };
-        let (lookup, asker) = Lookup::begin(&key, source);
-        lookups.retain(|_, lookup| lookup.strong_count() > 0);
-        lookups.insert(key, Arc::downgrade(&lookup));
-        drop(lookups);
-        if self.replaced.is_none() {
-            self.workers.ask(&lookup);
+        let lookup = run(source, host, key.clone(), shared.clone()).boxed().shared();
+        // Upgrading can make this the last owner of a user's future, so these are dropped after the
+        // lock.
+        let mut others = Vec::new();
+        state.running.retain(|_, lookup| {
+            let other = lookup.upgrade();
+            let is_running = other.is_some();
+            others.extend(other);
+            is_running
+        });
+        state.running.extend(lookup.downgrade().map(|lookup| (key.clone(), lookup)));
+        drop(state);
+        if self.resolver.is_none() {
+            self.workers.queue(Job { name: key, lookup: lookup.downgrade(), answer });
         }
-        Box::pin(asker)
+        Box::pin(lookup)
     }
 
     /// Names with one key have one lookup. The system knows no port.
     fn key(&self, name: &Name) -> Name {
-        let port = if self.replaced.is_some() { name.port } else { 0 };
+        let port = if self.resolver.is_some() { name.port } else { 0 };
         Name::new(&name.host.to_ascii_lowercase(), port)
     }
 }
 
 impl fmt::Debug for Lookups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lookups").field("replaced", &self.replaced).finish_non_exhaustive()
+        f.debug_struct("Lookups").field("resolver", &self.resolver).finish_non_exhaustive()
+    }
+}
+
+/// One lookup. Those who ask after its answer begin another one.
+async fn run(
+    source: Resolving,
+    host: Arc<str>,
+    key: Name,
+    shared: Arc<workers::Shared>,
+) -> Result<Vec<IpAddr>, Error> {
+    let answer = AssertUnwindSafe(source).catch_unwind().await;
+    lock(&shared.state).running.remove(&key);
+    let addresses = answer.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
+    match addresses {
+        Ok(addresses) if addresses.is_empty() => {
+            let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            Err(Error::resolve(&host, none))
+        }
+        other => other.map_err(|error| Error::resolve(&host, error)),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Condvar,
+        Condvar, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -75,11 +75,7 @@ fn system(dns: &Dns) -> Lookups {
 
 fn over(dns: &Dns, start: impl Fn(Work) -> io::Result<()> + Send + Sync + 'static) -> Lookups {
     let dns = dns.clone();
-    Lookups {
-        replaced: None,
-        workers: Workers::new(start, move |host| dns.look_up(host)),
-        lookups: Mutex::default(),
-    }
+    Lookups { resolver: None, workers: Workers::new(start, move |host| dns.look_up(host)) }
 }
 
 /// A user's resolver.
@@ -91,8 +87,18 @@ fn name(host: &str) -> Name {
     Name::new(host, 80)
 }
 
-fn is_pending(asker: &mut Resolving) -> bool {
-    asker.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+/// What the resolver said.
+fn cause(error: &Error) -> &io::Error {
+    match error {
+        Error::Resolve { source, .. } | Error::Io { source, .. } => {
+            source.downcast_ref().expect("an error of the resolver")
+        }
+        other => panic!("expected an error of a lookup, got {other}"),
+    }
+}
+
+fn is_pending(caller: &mut Lookup) -> bool {
+    caller.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 // ===== The system's =====
@@ -107,8 +113,8 @@ fn silent_names_do_not_stop_another_name() {
         dns.wait_begun(names);
         assert_eq!(block_on(resolver.resolve(name("other"))).unwrap(), [FOUND]);
         dns.open();
-        for asker in silent {
-            assert_eq!(block_on(asker).unwrap(), [FOUND]);
+        for caller in silent {
+            assert_eq!(block_on(caller).unwrap(), [FOUND]);
         }
         assert_eq!(lock(&dns.0.0).looked_up.len(), names + 1, "one lookup for each name");
     }
@@ -119,10 +125,10 @@ fn one_lookup_serves_all_who_ask_for_a_name() {
     let dns = Dns::default();
     let resolver = system(&dns);
     let names = [name("silent"), name("SILENT"), Name::new("silent", 443)];
-    let askers: Vec<_> = names.into_iter().map(|name| resolver.resolve(name)).collect();
+    let callers: Vec<_> = names.into_iter().map(|name| resolver.resolve(name)).collect();
     dns.open();
-    for asker in askers {
-        assert_eq!(block_on(asker).unwrap(), [FOUND]);
+    for caller in callers {
+        assert_eq!(block_on(caller).unwrap(), [FOUND]);
     }
     assert_eq!(dns.count("silent"), 1);
     block_on(resolver.resolve(name("silent"))).unwrap();
@@ -135,11 +141,8 @@ fn an_answer_is_not_given_to_those_who_ask_after_it() {
     let resolver = system(&dns);
     let early = resolver.resolve(name("known"));
     dns.wait(|seen| seen.over == 1);
-    // Whether or not the first asker has come to take its answer.
-    while !lock(&resolver.lookups).values().all(|lookup| match lookup.upgrade() {
-        Some(lookup) => Asker::join(&lookup).is_none(),
-        None => true,
-    }) {
+    // Whether or not the first caller has taken its answer.
+    while !lock(&resolver.workers.shared().state).running.is_empty() {
         thread::yield_now();
     }
     block_on(resolver.resolve(name("known"))).unwrap();
@@ -148,7 +151,7 @@ fn an_answer_is_not_given_to_those_who_ask_after_it() {
 }
 
 #[test]
-fn a_lookup_whose_askers_have_gone_is_not_begun() {
+fn a_lookup_whose_callers_have_gone_is_not_begun() {
     let dns = Dns::default();
     let resolver = system(&dns);
     let silent: Vec<_> =
@@ -160,15 +163,15 @@ fn a_lookup_whose_askers_have_gone_is_not_begun() {
     drop(gone);
     dns.open();
     assert_eq!(block_on(waits).unwrap(), [FOUND]);
-    for asker in silent {
-        block_on(asker).unwrap();
+    for caller in silent {
+        block_on(caller).unwrap();
     }
     assert_eq!((dns.count("gone"), dns.count("waits")), (0, 1));
 }
 
 /// Otherwise callers with little patience would take one thread after the other for one name.
 #[test]
-fn a_lookup_that_runs_serves_those_who_come_after_its_first_askers_have_gone() {
+fn a_lookup_that_runs_serves_those_who_come_after_its_first_callers_have_gone() {
     let dns = Dns::default();
     let resolver = system(&dns);
     for _ in 0..2 * MOST_LOOKUPS {
@@ -176,14 +179,14 @@ fn a_lookup_that_runs_serves_those_who_come_after_its_first_askers_have_gone() {
         dns.wait_begun(1);
         assert!(is_pending(&mut impatient));
     }
-    let asker = resolver.resolve(name("silent"));
+    let caller = resolver.resolve(name("silent"));
     dns.open();
-    assert_eq!(block_on(asker).unwrap(), [FOUND]);
+    assert_eq!(block_on(caller).unwrap(), [FOUND]);
     assert_eq!(dns.count("silent"), 1);
 }
 
 #[test]
-fn a_lookup_that_runs_keeps_nothing_of_an_asker_that_has_gone() {
+fn a_lookup_that_runs_keeps_nothing_of_a_caller_that_has_gone() {
     struct Held;
     impl std::task::Wake for Held {
         fn wake(self: Arc<Self>) {}
@@ -191,36 +194,38 @@ fn a_lookup_that_runs_keeps_nothing_of_an_asker_that_has_gone() {
     let dns = Dns::default();
     let resolver = system(&dns);
     let held = Arc::new(Held);
-    let mut asker = resolver.resolve(name("silent"));
+    let mut caller = resolver.resolve(name("silent"));
     let waker = Waker::from(held.clone());
-    assert!(asker.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(caller.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     dns.wait_begun(1);
-    drop((asker, waker));
+    drop((caller, waker));
     assert_eq!(Arc::strong_count(&held), 1);
     dns.open();
 }
 
 #[test]
-fn an_error_keeps_its_kind_and_the_systems_code_for_every_asker() {
+fn an_error_keeps_its_kind_and_the_systems_code_for_every_caller() {
     let dns = Dns::default();
     let (go, works) = mpsc::channel::<Work>();
     let resolver =
         over(&dns, move |work| go.send(work).map_err(|_| io::ErrorKind::Other.into()));
-    let askers = ["poor", "poor", "unknown", "unknown", "silent-nothing"]
+    let callers = ["poor", "poor", "unknown", "unknown", "silent-nothing"]
         .map(|host| resolver.resolve(name(host)));
     dns.open();
     works.try_iter().for_each(|work| work());
-    let errors = askers.map(|asker| block_on(asker).expect_err("an error"));
+    let errors = callers.map(|caller| block_on(caller).expect_err("an error"));
     for error in &errors[..2] {
-        assert_eq!(error.raw_os_error(), Some(NO_DESCRIPTOR), "{error}");
+        assert!(error.is_out_of_descriptors(), "{error}");
+        assert_eq!(cause(error).raw_os_error(), Some(NO_DESCRIPTOR), "{error}");
     }
     for error in &errors[2..4] {
+        let cause = cause(error);
         assert_eq!(
-            (error.kind(), &error.to_string()[..]),
+            (cause.kind(), &cause.to_string()[..]),
             (io::ErrorKind::NotFound, "no such name")
         );
     }
-    assert_eq!(errors[4].kind(), io::ErrorKind::NotFound);
+    assert_eq!(cause(&errors[4]).kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
@@ -239,7 +244,7 @@ fn workers_end_when_there_is_nothing_to_look_up() {
     for host in ["a", "b"] {
         block_on(resolver.resolve(name(host))).unwrap();
         ends.recv().expect("the end of the worker");
-        assert_eq!(lock(&resolver.workers.queue().state).workers, 0);
+        assert_eq!(lock(&resolver.workers.shared().state).workers, 0);
     }
 }
 
@@ -260,23 +265,45 @@ fn a_thread_that_cannot_be_started_fails_the_lookup_unless_others_run() {
     dns.open();
     block_on(silent).unwrap();
     block_on(waits).unwrap();
-    while lock(&resolver.workers.queue().state).workers > 0 {
+    while lock(&resolver.workers.shared().state).workers > 0 {
         thread::yield_now();
     }
     let error = block_on(resolver.resolve(name("fails"))).expect_err("no thread");
-    assert_eq!(error.raw_os_error(), Some(NO_DESCRIPTOR));
+    assert_eq!(cause(&error).raw_os_error(), Some(NO_DESCRIPTOR));
+}
+
+/// The second thread is refused while the first one is about to be.
+#[test]
+fn no_lookup_waits_for_a_thread_that_cannot_be_started() {
+    let resolver = Arc::new(OnceLock::<Lookups>::new());
+    let (again, second) = (resolver.clone(), Arc::new(Mutex::new(None)));
+    let found = second.clone();
+    let start = move |_| {
+        if lock(&found).is_none() {
+            *lock(&found) = Some(Box::pin(future::pending()) as Lookup);
+            let lookup = again.get().expect("it is set").resolve(name("second"));
+            *lock(&found) = Some(lookup);
+        }
+        Err(io::Error::from_raw_os_error(NO_DESCRIPTOR))
+    };
+    let resolver = resolver.get_or_init(|| over(&Dns::default(), start));
+    let first = resolver.resolve(name("first"));
+    let second = lock(&second).take().expect("it was asked");
+    for lookup in [first, second] {
+        assert!(block_on(lookup).expect_err("no thread").is_out_of_descriptors());
+    }
 }
 
 #[test]
-fn work_that_is_dropped_takes_nobodys_place() {
+fn work_that_is_dropped_takes_no_workers_slot() {
     let dns = Dns::default();
     let resolver = over(&dns, |work| {
         drop(work);
         Ok(())
     });
-    let _askers: Vec<_> =
+    let _callers: Vec<_> =
         (0..2 * MOST_LOOKUPS).map(|n| resolver.resolve(name(&n.to_string()))).collect();
-    assert_eq!(lock(&resolver.workers.queue().state).workers, 0);
+    assert_eq!(lock(&resolver.workers.shared().state).workers, 0);
 }
 
 // ===== The user's =====
@@ -336,33 +363,33 @@ impl Drop for Pending {
 fn a_users_resolver_is_asked_once_for_each_name_and_port() {
     let script = Scripted::default();
     let resolver = users(script.clone());
-    let mut askers = [name("a"), name("A"), Name::new("a", 443)].map(|n| resolver.resolve(n));
-    assert!(askers.iter_mut().all(is_pending));
+    let mut callers = [name("a"), name("A"), Name::new("a", 443)].map(|n| resolver.resolve(n));
+    assert!(callers.iter_mut().all(is_pending));
     assert_eq!(script.asked(), 2);
     assert_eq!(*lock(&script.asked), [name("a"), Name::new("a", 443)]);
     script.answer(0, Ok(vec![FOUND]));
-    let [first, second, third] = askers;
+    let [first, second, third] = callers;
     // Each on a thread of its own, where only a wake can help.
-    let waiting = [first, second].map(|asker| thread::spawn(move || block_on(asker)));
-    for asker in waiting {
-        assert_eq!(asker.join().unwrap().unwrap(), [FOUND]);
+    let waiting = [first, second].map(|caller| thread::spawn(move || block_on(caller)));
+    for caller in waiting {
+        assert_eq!(caller.join().unwrap().unwrap(), [FOUND]);
     }
     drop(third);
     assert_eq!(script.dropped.load(Ordering::Relaxed), 2);
 }
 
 #[test]
-fn every_asker_is_woken_whoever_polled_last() {
+fn every_caller_is_woken_whichever_polled_last() {
     let script = Scripted::default();
     let resolver = users(script.clone());
     let (parked, all_parked) = mpsc::channel();
-    let askers: Vec<_> = (0..4)
+    let callers: Vec<_> = (0..4)
         .map(|_| {
-            let mut asker = resolver.resolve(name("a"));
+            let mut caller = resolver.resolve(name("a"));
             let parked = parked.clone();
             thread::spawn(move || {
                 block_on(std::future::poll_fn(|cx| {
-                    let polled = asker.as_mut().poll(cx);
+                    let polled = caller.as_mut().poll(cx);
                     // Only the first poll is waited for.
                     let _ = parked.send(());
                     polled
@@ -372,19 +399,19 @@ fn every_asker_is_woken_whoever_polled_last() {
         .collect();
     (0..4).for_each(|_| all_parked.recv().unwrap());
     script.answer(0, Ok(vec![FOUND]));
-    for asker in askers {
-        assert_eq!(asker.join().unwrap().unwrap(), [FOUND]);
+    for caller in callers {
+        assert_eq!(caller.join().unwrap().unwrap(), [FOUND]);
     }
     assert_eq!(script.asked(), 1);
 }
 
 #[test]
-fn the_last_asker_that_goes_drops_a_users_lookup() {
+fn the_last_caller_that_goes_drops_a_users_lookup() {
     let script = Scripted::default();
     let resolver = users(script.clone());
-    let mut askers = [(); 2].map(|()| resolver.resolve(name("a")));
-    assert!(askers.iter_mut().all(is_pending));
-    let [first, second] = askers;
+    let mut callers = [(); 2].map(|()| resolver.resolve(name("a")));
+    assert!(callers.iter_mut().all(is_pending));
+    let [first, second] = callers;
     drop(first);
     assert_eq!(script.dropped.load(Ordering::Relaxed), 0);
     drop(second);
@@ -394,7 +421,7 @@ fn the_last_asker_that_goes_drops_a_users_lookup() {
 }
 
 #[test]
-fn an_error_of_a_users_resolver_can_be_found_by_every_asker() {
+fn an_error_of_a_users_resolver_can_be_found_by_every_caller() {
     #[derive(Debug)]
     struct Own;
     impl fmt::Display for Own {
@@ -405,22 +432,22 @@ fn an_error_of_a_users_resolver_can_be_found_by_every_asker() {
     impl std::error::Error for Own {}
     let script = Scripted::default();
     let resolver = users(script.clone());
-    let mut askers = [(); 2].map(|()| resolver.resolve(name("a")));
-    assert!(askers.iter_mut().all(is_pending));
+    let mut callers = [(); 2].map(|()| resolver.resolve(name("a")));
+    assert!(callers.iter_mut().all(is_pending));
     script.answer(0, Err(io::Error::new(io::ErrorKind::TimedOut, Own)));
-    for asker in askers {
-        let error = block_on(asker).expect_err("an error");
+    for caller in callers {
+        let error = block_on(caller).expect_err("an error");
+        let cause = cause(&error);
         assert_eq!(
-            (error.kind(), &error.to_string()[..]),
+            (cause.kind(), &cause.to_string()[..]),
             (io::ErrorKind::TimedOut, "its own error")
         );
-        let custom = error.get_ref().expect("a cause");
-        assert!(custom.is::<Own>() || custom.source().is_some_and(|cause| cause.is::<Own>()));
+        assert!(cause.get_ref().expect("a cause").is::<Own>());
     }
 }
 
 #[test]
-fn a_panic_fails_every_asker_of_that_lookup_and_no_other() {
+fn a_panic_fails_every_caller_of_that_lookup_and_no_other() {
     struct Panics;
     impl Resolver for Panics {
         fn resolve(&self, name: Name) -> Resolving {
@@ -433,9 +460,9 @@ fn a_panic_fails_every_asker_of_that_lookup_and_no_other() {
     }
     let resolver = users(Panics);
     for host in ["now", "later"] {
-        for asker in [(); 2].map(|()| resolver.resolve(name(host))) {
-            let error = block_on(asker).expect_err("a panic");
-            assert_eq!(error.to_string(), "the resolver panicked");
+        for caller in [(); 2].map(|()| resolver.resolve(name(host))) {
+            let error = block_on(caller).expect_err("a panic");
+            assert_eq!(cause(&error).to_string(), "the resolver panicked");
         }
     }
     assert_eq!(block_on(resolver.resolve(name("fine"))).unwrap(), [FOUND]);
@@ -454,6 +481,6 @@ fn a_lookup_that_was_dropped_leaves_nothing_behind() {
     for n in 0..1000 {
         drop(resolver.resolve(name(&n.to_string())));
     }
-    assert!(lock(&resolver.lookups).len() <= 1);
-    assert!(lock(&resolver.workers.queue().state).waiting.len() <= 1);
+    assert!(lock(&resolver.workers.shared().state).running.len() <= 1);
+    assert!(lock(&resolver.workers.shared().state).waiting.len() <= 1);
 }

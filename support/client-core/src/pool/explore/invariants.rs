@@ -135,14 +135,14 @@ impl World {
                         && others.any(|(id, _, s)| closing(s) && resumes(id) == Some(*slot))
                 }
                 (State::Orphaned(_), Phase::Attempt) => !self.pool.closing,
-                (State::Idle(_), Phase::Resting) => !self.pool.closing,
-                (State::Reserved(waiter, _), Phase::Resting) => {
+                (State::Idle(_), Phase::NotInUse) => !self.pool.closing,
+                (State::Reserved(waiter, _), Phase::NotInUse) => {
                     let found = self.pool.waiter(waiter);
                     let reserved = found.map(|found| found.state);
                     around.serve && reserved == Some(Waiting::Reserved(*slot))
                 }
                 (State::InUse(waiter), Phase::Busy(_, served)) => waiter == served,
-                (State::Closing { attempt, next, .. }, Phase::Attempt | Phase::Resting) => {
+                (State::Closing { attempt, next, .. }, Phase::Attempt | Phase::NotInUse) => {
                     around.close
                         && attempt == (around.phase == Phase::Attempt)
                         && next.is_none_or(|waiter| expects(waiter, *slot))
@@ -240,8 +240,8 @@ impl World {
         let spare = all(|state| matches!(state, State::Closing { next: None, .. }));
         ensure(pool.spare == spare, "spare slots in all")?;
         ensure(pool.orphans == all(|s| matches!(s, State::Orphaned(_))), "orphans in all")?;
-        let decided = pool.touched.is_empty() && pool.updated.is_empty();
-        ensure(decided && pool.orders.is_empty(), "something is left to do")?;
+        let decided = pool.changed.is_empty() && pool.updated.is_empty();
+        ensure(decided && pool.actions.is_empty(), "something is left to do")?;
 
         let stats = pool.stats();
         let count = |is: fn(Phase) -> bool| self.slots.values().filter(|s| is(s.phase)).count();

@@ -54,7 +54,7 @@ pub(super) enum Phase {
     Attempt,
     /// Nothing. Another attempt will begin.
     Paused,
-    Resting,
+    NotInUse,
     Busy(Request, WaiterId),
 }
 
@@ -111,7 +111,7 @@ impl World {
                     events.extend(bounds.exhaust.then_some(Event::OutOfDescriptors(slot)));
                 }
                 Phase::Paused => {}
-                Phase::Resting => {
+                Phase::NotInUse => {
                     if around.serve {
                         events.push(Event::Take(slot));
                         events.extend(bounds.cancel.then_some(Event::Pass(slot)));
@@ -174,7 +174,7 @@ impl World {
             }
             Event::Connected(slot) => {
                 pool.connected(slot);
-                self.at(slot).phase = Phase::Resting;
+                self.at(slot).phase = Phase::NotInUse;
             }
             Event::ConnectFailed(slot) => self.fail(slot)?,
             Event::OutOfDescriptors(slot) => {
@@ -207,7 +207,7 @@ impl World {
             }
             Event::Checkin(slot) => {
                 pool.checkin(slot);
-                self.at(slot).phase = Phase::Resting;
+                self.at(slot).phase = Phase::NotInUse;
             }
             Event::Closed(slot) => {
                 pool.closed(slot, CloseReason::PeerClosed);
@@ -265,7 +265,7 @@ impl World {
                 self.slots.insert(slot, around);
             }
             Action::Serve { slot } => {
-                ensure(self.at(slot).phase == Phase::Resting, "what is to serve is not free")?;
+                ensure(self.at(slot).phase == Phase::NotInUse, "what is to serve is not free")?;
                 self.at(slot).serve = true;
             }
             Action::Abandon { slot } => {
@@ -273,11 +273,11 @@ impl World {
                 self.at(slot).close = true;
             }
             Action::Close { slot, .. } => {
-                ensure(self.at(slot).phase == Phase::Resting, "what is closed is in use")?;
+                ensure(self.at(slot).phase == Phase::NotInUse, "what is closed is in use")?;
                 self.at(slot).close = true;
             }
             Action::Idle { slot } => {
-                ensure(self.at(slot).phase == Phase::Resting, "what is idle is in use")?;
+                ensure(self.at(slot).phase == Phase::NotInUse, "what is idle is in use")?;
             }
             Action::Wait { waiter } => {
                 ensure(self.waiters.contains_key(&waiter), "what waits is not there")?;
