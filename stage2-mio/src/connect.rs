@@ -24,8 +24,8 @@ use std::{
 };
 
 use client_core::{
-    AttemptError, Error, HappyEyeballs, Lookup, Lookups, Origin, Scheme, TimeoutPhase,
-    after, catch_panic, io_model, pool::SlotId,
+    AttemptError, Error, HappyEyeballs, Lookup, Lookups, Origin, Scheme, TimeoutPhase, after,
+    catch_panic, io_model, pool::SlotId,
 };
 use mio::net::TcpStream;
 
