@@ -1,8 +1,8 @@
 //! One HTTP/1.1 connection: its exchanges, one after another, and its end.
 //!
 //! The loop calls a connection when its socket is ready, when its waker was woken, and when its
-//! deadline has passed. The connection does what it can without blocking, and returns what the loop
-//! has to do [`Next`]. It reaches no loop, no clock and no pool, so a test can be all three.
+//! deadline has passed. The connection does what it can without blocking, and returns [`Next`]: what
+//! the loop has to do for it. It reaches no loop, no clock and no pool, so a test can be all three.
 //!
 //! ```text
 //!          start             response whole, request sent or given up

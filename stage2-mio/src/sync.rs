@@ -1,5 +1,5 @@
-//! The primitives that callers and the loop share, under one name, so that `tests/model.rs` can
-//! put a model checker's in their place.
+//! The synchronisation primitives that callers and the loop share. `tests/model.rs` replaces them by
+//! those of a model checker.
 
 pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard,

@@ -1,11 +1,11 @@
 //! Deadlines, in the order in which they pass.
 //!
 //! Its rules:
-//! - an entry of the loop, or a waiter, has one deadline: the earliest of all that it waits for. It
-//!   has at most one place in the queue, which it remembers as [`Armed`];
-//! - a deadline that moves to a later time leaves the queue as it is. With each request on a kept
-//!   connection the deadline moves so. What is in the queue then fires too early, its owner finds
-//!   that nothing is over, and is armed again: once, for all requests in between;
+//! - an entry of the loop, or a waiter, has one deadline: the earliest of all that it waits for. The
+//!   deadline is in the queue at most once, and its owner remembers it as [`Armed`];
+//! - a deadline that moves to a later time leaves the queue as it is, as with each request on a kept
+//!   connection. The queue then fires too early, the owner finds that nothing is over, and its
+//!   deadline is armed again: once, for all requests in between;
 //! - time comes in as an argument.
 
 use std::{collections::BTreeSet, time::Instant};
