@@ -54,7 +54,7 @@ pub(super) fn stage2(load: &Load) -> Result<Box<dyn Subject>, Failure> {
 /// The mio loop on the caller's thread.
 pub(super) fn stage2_driven(load: &Load) -> Result<Box<dyn Subject>, Failure> {
     let (client, driver) =
-        stage2_mio::Client::with_driver(config(load), stage2_mio::Parts::new())?;
+        stage2_mio::Client::with_driver(config(load), stage2_mio::Connectors::new())?;
     Ok(Box::new(Crew::new(Stage::new(client, load)?, driver, load)))
 }
 

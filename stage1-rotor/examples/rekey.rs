@@ -63,9 +63,11 @@ mod gated;
 
 #[cfg(feature = "openssl")]
 mod renegotiation {
+    use std::sync::Arc;
+
     use http::Request;
     use http_body_util::{BodyExt, Full};
-    use stage1_rotor::{Client, OpenSsl, Parts};
+    use stage1_rotor::{Client, Connectors, OpenSsl};
     use testbed::{
         Server, certs,
         lesson::{Failure, until},
@@ -95,8 +97,10 @@ mod renegotiation {
         let server = server();
         let gate = Gate::after(usize::MAX);
         let secure = OpenSsl::new(&certs::trusting())?;
-        let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
-        let client = Client::with_parts(certs::trusting_config(), parts)?;
+        let connectors = Connectors::new()
+            .connector(Arc::new(Gated(gate.clone())))
+            .tls_connector(Arc::new(secure));
+        let client = Client::with_connectors(certs::trusting_config(), connectors)?;
 
         let url = format!("https://localhost:{}/", server.port());
         let call = client.request(Request::get(url).body(Full::default())?);

@@ -27,13 +27,15 @@ mod unix {
         os::unix::net::{UnixListener, UnixStream},
         path::PathBuf,
         process::{self, ExitCode},
+        sync::Arc,
         thread,
     };
 
     use futures::executor::block_on;
     use http::Request;
     use http_body_util::{BodyExt, Full};
-    use stage1_rotor::{Client, Config, Dial, Origin, Parts, Transport, rotor::mio};
+    use socket2::SockAddr;
+    use stage1_rotor::{Client, Config, Connector, Connectors, Origin, Socket, Transport};
     use testbed::{
         lesson::{self, Failure},
         say,
@@ -46,10 +48,10 @@ mod unix {
     /// Connects to a path, whatever the origin is.
     struct Path(PathBuf);
 
-    impl Dial for Path {
-        fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+    impl Connector for Path {
+        fn connect(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
             say!("    {origin} is at {}", self.0.display());
-            Ok(Box::new(mio::unix::UnixStream::connect(&self.0)?))
+            Ok(Box::new(Socket::connect(SockAddr::unix(&self.0)?)?))
         }
     }
 
@@ -57,7 +59,10 @@ mod unix {
         let path = env::temp_dir().join(format!("stage1-unix_socket-{}", process::id()));
         let listener = UnixListener::bind(&path)?;
         thread::spawn(move || daemon(listener));
-        let client = Client::with_parts(Config::new(), Parts::new().dial(Path(path.clone())))?;
+        let client = Client::with_connectors(
+            Config::new(),
+            Connectors::new().connector(Arc::new(Path(path.clone()))),
+        )?;
 
         for url in ["http://daemon/version", "http://daemon/version", "http://other/version"] {
             say!("{url}");

@@ -6,28 +6,26 @@
 //! - only handles keep the client open. When the last one goes, what was accepted finishes.
 
 use std::{
-    fmt, mem,
+    future, mem,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use client_core::{ApiClient, Body, Config, Error, Outgoing, PoolStats, pool::WaiterId};
-use http::{Request, Response};
-use http_body_util::Full;
-use tower_service::Service;
+use client_core::{
+    Config, Error, Latch, Outgoing, PoolStats, Request, pool::WaiterId, tls::TlsSetup,
+};
 
 use crate::{
     bell::Bell,
     call::{Answer, Call, Holder, Job},
+    connector::Connectors,
     event_loop,
     inbox::{Inbox, Ring},
-    parts::Parts,
-    tls::Security,
+    tls_connector::TlsConnector,
 };
 
 /// A pooled HTTP/1.1 client, whose sockets live on one event loop in a thread of its own. A clone
@@ -46,12 +44,13 @@ struct Handle {
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Message>,
     pub(crate) stats: Arc<Mutex<PoolStats>>,
-    /// Callers check requests against it, the loop secures streams with it.
-    pub(crate) security: Security,
+    /// Callers check requests against it, the loop puts TLS over streams with it.
+    pub(crate) tls: TlsSetup<dyn TlsConnector>,
     /// Rings the pool's machine.
     bell: Arc<Bell>,
     tickets: AtomicU64,
-    ended: Mutex<Ended>,
+    /// The loop has ended.
+    ended: Latch,
 }
 
 /// What callers tell the loop.
@@ -59,13 +58,6 @@ pub(crate) enum Message {
     Request(Job),
     /// The caller of this waiter has given up.
     Cancel(WaiterId),
-}
-
-/// Whether the loop has ended, and who waits for it.
-#[derive(Default)]
-struct Ended {
-    yes: bool,
-    waiting: Vec<Waker>,
 }
 
 // ===== impl Client =====
@@ -78,17 +70,17 @@ impl Client {
     /// [`Error::InvalidRequest`] if a limit is zero that must not be, [`Error::Io`] if the system
     /// refuses a thread or what the event loop needs.
     pub fn new(config: Config) -> Result<Self, Error> {
-        Client::with_parts(config, Parts::new())
+        Client::with_connectors(config, Connectors::new())
     }
 
-    /// Starts a client of which the user has replaced parts.
+    /// Starts a client that connects by the user's own connectors.
     ///
     /// # Errors
     ///
     /// [`Client::new`]'s.
-    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
+    pub fn with_connectors(config: Config, connectors: Connectors) -> Result<Self, Error> {
         config.check()?;
-        let shared = event_loop::start(config, parts)
+        let shared = event_loop::start(config, connectors)
             .map_err(|error| Error::io("starting the event loop", error))?;
         Ok(Client { handle: Arc::new(Handle { shared }) })
     }
@@ -103,7 +95,7 @@ impl Client {
     ///
     /// Dropping the future gives up: a request that waits leaves the queue, and a connection in the
     /// middle of the exchange is closed. After the first poll the server may have seen the request.
-    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+    pub fn request(&self, request: Request) -> ResponseFuture {
         ResponseFuture { shared: self.handle.shared.clone(), stage: Stage::Unsent(request) }
     }
 
@@ -112,57 +104,21 @@ impl Client {
         lock(&self.handle.shared.stats).clone()
     }
 
+    /// Whether the client is closed.
+    pub fn is_closed(&self) -> bool {
+        self.handle.shared.inbox.is_closed()
+    }
+
     /// Ends the client: later requests get [`Error::ShutDown`], those that were accepted finish.
     /// It takes effect at once; the future resolves when the last socket is closed.
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.handle.shared.close();
         let shared = self.handle.shared.clone();
-        std::future::poll_fn(move |cx| shared.poll_ended(cx))
+        future::poll_fn(move |cx| shared.ended.poll(cx))
     }
 }
 
-impl ApiClient for Client {
-    const STAGE: &'static str = "stage1-rotor";
-
-    fn new(config: Config) -> Result<Self, Error> {
-        Client::new(config)
-    }
-
-    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        Client::request(self, request)
-    }
-
-    fn stats(&self) -> PoolStats {
-        Client::stats(self)
-    }
-
-    fn close(&self) -> impl Future<Output = ()> + Send + 'static {
-        Client::close(self)
-    }
-}
-
-/// `poll_ready` reserves nothing, since the clones of a client share its pool: it fails once the
-/// client is closed. Load is shed by the call itself ([`Error::PoolBusy`]).
-impl Service<Request<Full<Bytes>>> for Client {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let closed = self.handle.shared.inbox.is_closed();
-        Poll::Ready(if closed { Err(Error::ShutDown) } else { Ok(()) })
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        self.request(request)
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
+client_core::impl_api_client!(Client, ResponseFuture, "stage1-rotor");
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -173,21 +129,21 @@ impl Drop for Handle {
 // ===== impl Shared =====
 
 impl Shared {
-    pub(crate) fn new(bell: Arc<Bell>, security: Security) -> Self {
+    pub(crate) fn new(bell: Arc<Bell>, tls: TlsSetup<dyn TlsConnector>) -> Self {
         Shared {
             inbox: Inbox::new(),
             stats: Arc::default(),
-            security,
+            tls,
             bell,
             tickets: AtomicU64::new(0),
-            ended: Mutex::default(),
+            ended: Latch::default(),
         }
     }
 
     /// Accepts a request: from here on the loop answers for it.
-    fn accept(&self, request: Request<Full<Bytes>>) -> Result<Arc<Call>, Error> {
+    fn accept(&self, request: Request) -> Result<Arc<Call>, Error> {
         let outgoing = Outgoing::new(request)?;
-        self.security.check(&outgoing.origin)?;
+        self.tls.check(&outgoing.origin)?;
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let call = Call::new(ticket, outgoing);
         let submitted = self.inbox.submit(Message::Request(Job::new(call.clone())));
@@ -220,22 +176,7 @@ impl Shared {
         let mut left = Vec::new();
         self.inbox.take(&mut left);
         drop(left);
-        let mut ended = lock(&self.ended);
-        ended.yes = true;
-        let waiting = mem::take(&mut ended.waiting);
-        drop(ended);
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut ended = lock(&self.ended);
-        if ended.yes {
-            return Poll::Ready(());
-        }
-        if !ended.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            ended.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        self.ended.open();
     }
 }
 
@@ -260,7 +201,7 @@ pub struct ResponseFuture {
 // A request is moved once more if it is boxed, and costs an allocation.
 #[allow(clippy::large_enum_variant)]
 enum Stage {
-    Unsent(Request<Full<Bytes>>),
+    Unsent(Request),
     Sent(Arc<Call>),
     #[default]
     Over,
@@ -288,11 +229,5 @@ impl Drop for ResponseFuture {
         if let Stage::Sent(call) = mem::take(&mut self.stage) {
             self.shared.give_up(&call);
         }
-    }
-}
-
-impl fmt::Debug for ResponseFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

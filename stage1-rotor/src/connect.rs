@@ -3,8 +3,8 @@
 //! A machine ([`Racer`]) asks for the addresses and starts attempts, each of which is a machine of
 //! its own ([`Attempt`]), because rotor gives a machine one token, and a token tells one socket.
 //! They share a [`Contest`]. The attempt that wins goes on in its place of rotor's table and with its
-//! registration ([`Handshake`]), and the racer ends. If the user has replaced all this by a part
-//! ([`Dial`]), the racer itself goes on so.
+//! registration ([`Handshake`]), and the racer ends. If the user has replaced all this by a
+//! [`Connector`], the racer itself goes on so.
 //!
 //! Its rules (RFC 8305 section 5):
 //! - the next address is tried when the one before has failed, or after [`ATTEMPT_DELAY`];
@@ -22,18 +22,18 @@ use std::{
 };
 
 use client_core::{
-    ATTEMPT_DELAY, AttemptError, Error, Lookup, TimeoutPhase, interleave, io_model,
+    ATTEMPT_DELAY, AttemptError, Error, Lookup, TimeoutPhase, catch_panic, interleave, io_model,
 };
 use rotor::{EventSet, Response, Scope, Time, Void};
 
 use crate::{
     bell::Bell,
+    connector::Connector,
     event_loop::{Context, Fsm, Reply, Seed, end},
     handshake::{Handshake, Step as Shake, lose},
-    parts::{Dial, guard},
     pool::Target,
     timer::{after, earliest, passed, rest},
-    transport::{Stream, TcpStream, Transport, interest, mode},
+    transport::{Socket, Stream, Transport, interest, mode},
 };
 
 // ===== The race, without sockets =====
@@ -122,7 +122,7 @@ pub(crate) struct Contest {
 
 struct Entrant {
     address: SocketAddr,
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     waker: Option<Waker>,
 }
 
@@ -133,7 +133,10 @@ impl Contest {
             let step = self.race.step(now);
             let Step::Try(number, address) = step else { return step };
             io_model!(connect, request = self.target.request, address = %address);
-            let socket = TcpStream::connect(address, nodelay);
+            let socket = Socket::connect(address).and_then(|socket| {
+                socket.set_nodelay(nodelay)?;
+                Ok(socket)
+            });
             let (socket, failure) = match socket {
                 Ok(socket) => (Some(socket), None),
                 Err(error) => (None, Some(error)),
@@ -156,7 +159,7 @@ impl Contest {
     }
 
     /// An attempt has won. All other sockets are closed before this returns.
-    fn won_by(&mut self, number: usize) -> Option<TcpStream> {
+    fn won_by(&mut self, number: usize) -> Option<Socket> {
         let socket = self.entrants[number].socket.take();
         self.won = true;
         self.close();
@@ -190,8 +193,8 @@ pub(crate) struct Racer {
 }
 
 enum Stage {
-    /// All is left to a user's part.
-    Dialling(Arc<dyn Dial>),
+    /// All is left to a user's connector.
+    Replaced(Arc<dyn Connector>),
     Resolving(Lookup),
     Racing(Rc<RefCell<Contest>>),
 }
@@ -209,8 +212,8 @@ impl Racer {
         scope.pool.held_by(target.slot, waker.clone());
         waker.wake_by_ref();
         let deadline = after(scope.now(), scope.config.connect_timeout);
-        let stage = match &scope.dial {
-            Some(dial) => Stage::Dialling(dial.clone()),
+        let stage = match &scope.connector {
+            Some(connector) => Stage::Replaced(connector.clone()),
             None => {
                 io_model!(resolve, request = target.request, name = target.origin.host());
                 Stage::Resolving(scope.resolver.resolve(target.origin.name()))
@@ -239,9 +242,9 @@ impl Racer {
         if !scope.pool.is_wanted(self.target.slot) {
             return self.fail(Error::ShutDown, scope);
         }
-        if let Stage::Dialling(dial) = &self.stage {
-            let dial = dial.clone();
-            return self.dial(&*dial, scope);
+        if let Stage::Replaced(connector) = &self.stage {
+            let connector = connector.clone();
+            return self.call(&*connector, scope);
         }
         let contest = match self.contest(now) {
             Poll::Ready(Ok(contest)) => contest,
@@ -280,7 +283,7 @@ impl Racer {
         let resolving = match &mut self.stage {
             Stage::Resolving(resolving) => resolving,
             Stage::Racing(contest) => return Poll::Ready(Ok(contest.clone())),
-            Stage::Dialling(_) => return Poll::Pending,
+            Stage::Replaced(_) => return Poll::Pending,
         };
         let context = &mut TaskContext::from_waker(&self.waker);
         let origin = &self.target.origin;
@@ -297,19 +300,20 @@ impl Racer {
         Poll::Ready(Ok(contest))
     }
 
-    /// Lets a user's part open the stream. The racer is then its machine.
-    fn dial(self, dial: &dyn Dial, scope: &mut Scope<'_, Context>) -> Reply {
+    /// Lets a user's connector open the stream. The racer is then its machine.
+    fn call(self, connector: &dyn Connector, scope: &mut Scope<'_, Context>) -> Reply {
         let Racer { target, deadline, bell, .. } = self;
-        io_model!(connect, request = target.request, why = "dial");
-        let begun = guard(|| dial.dial(&target.origin)).flatten().and_then(|stream| {
-            let stream = Stream::Other(stream);
-            io_model!(register, request = target.request);
-            scope.register(&stream, interest(), mode())?;
-            Ok(stream)
-        });
+        io_model!(connect, request = target.request, why = "connector");
+        let begun =
+            catch_panic(|| connector.connect(&target.origin)).flatten().and_then(|stream| {
+                let stream = Stream::Other(stream);
+                io_model!(register, request = target.request);
+                scope.register(&stream, interest(), mode())?;
+                Ok(stream)
+            });
         match begun {
-            Ok(stream) => Handshake::dialled(stream, target, deadline, bell, scope),
-            Err(error) => lose(&target, Shake::Dial.error(error), &bell, scope),
+            Ok(stream) => Handshake::begun(stream, target, deadline, bell, scope),
+            Err(error) => lose(&target, Shake::Connector.error(error), &bell, scope),
         }
     }
 

@@ -15,21 +15,20 @@ use std::{
     thread,
 };
 
-use client_core::{Config, Error, Lookups, io_model};
+use client_core::{Config, Error, Lookups, io_model, tls::TlsSetup};
 use rotor::{EventSet, Loop, Machine, Response, Scope, SpawnError, Void};
 
 use crate::{
     bell::Bell,
     client::{Message, Shared},
     connect::{Attempt, Contest, Racer},
+    connector::{Connector, Connectors},
     framing::READ_SIZE,
     handshake::Handshake,
-    parts::{Dial, Parts},
     pool::{Pool, Target},
     resolver,
     serving::Serving,
     timer::rest,
-    tls::Security,
     transport::Stream,
 };
 
@@ -50,8 +49,8 @@ pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) pool: Pool,
     pub(crate) resolver: Lookups,
-    /// What a user has put in place of resolver, race and TCP.
-    pub(crate) dial: Option<Arc<dyn Dial>>,
+    /// What a user has put in place of resolver, Happy Eyeballs and TCP.
+    pub(crate) connector: Option<Arc<dyn Connector>>,
     /// What every connection reads into.
     pub(crate) scratch: Box<[u8]>,
     pub(crate) shared: Arc<Shared>,
@@ -188,7 +187,7 @@ pub(crate) fn end(bell: &Bell) -> Reply {
 }
 
 /// Ends the watch over a stream that is about to be closed. A socket's own ends with it; but what a
-/// user's part watches may live on, or be two sockets with an event each in this very turn. So the
+/// user's stream watches may live on, or be two sockets with an event each in this very turn. So the
 /// machine stays for one more ring.
 pub(crate) fn unwatch(stream: &Stream, bell: &Bell, scope: &mut Scope<'_, Context>) {
     if let Stream::Other(_) = stream {
@@ -201,17 +200,21 @@ pub(crate) fn unwatch(stream: &Stream, bell: &Bell, scope: &mut Scope<'_, Contex
 // ===== The thread =====
 
 /// Starts the loop's thread, and waits until it stands.
-pub(crate) fn start(config: Config, parts: Parts) -> io::Result<Arc<Shared>> {
+pub(crate) fn start(config: Config, connectors: Connectors) -> io::Result<Arc<Shared>> {
     let (started, start) = mpsc::sync_channel(1);
     io_model!(spawn, why = "event loop");
     thread::Builder::new()
         .name("stage1-rotor".into())
-        .spawn(move || run(Arc::new(config), parts, &started))?;
+        .spawn(move || run(Arc::new(config), connectors, &started))?;
     start.recv().unwrap_or_else(|_| Err(io::Error::other("the event loop did not start")))
 }
 
 /// The thread's life.
-fn run(config: Arc<Config>, parts: Parts, started: &mpsc::SyncSender<io::Result<Arc<Shared>>>) {
+fn run(
+    config: Arc<Config>,
+    connectors: Connectors,
+    started: &mpsc::SyncSender<io::Result<Arc<Shared>>>,
+) {
     let (looping, bell) = match make(&config) {
         Ok(made) => made,
         Err(error) => {
@@ -220,8 +223,8 @@ fn run(config: Arc<Config>, parts: Parts, started: &mpsc::SyncSender<io::Result<
             return;
         }
     };
-    let security = Security::new(config.tls.clone(), parts.secure);
-    let shared = Arc::new(Shared::new(bell.clone(), security));
+    let tls = TlsSetup::new(config.tls.clone(), connectors.tls_connector);
+    let shared = Arc::new(Shared::new(bell.clone(), tls));
     let ending = Ending(shared.clone());
     let resolver = resolver::new(&config);
     let pool = Pool::new(config.clone(), shared.stats.clone(), Waker::from(bell.clone()));
@@ -229,7 +232,7 @@ fn run(config: Arc<Config>, parts: Parts, started: &mpsc::SyncSender<io::Result<
         config,
         pool,
         resolver,
-        dial: parts.dial,
+        connector: connectors.connector,
         scratch: vec![0; READ_SIZE].into_boxed_slice(),
         shared: shared.clone(),
         bell,

@@ -1,10 +1,10 @@
-//! The last part of connecting: from a stream that is open, or being opened by a user's part, to a
-//! connection.
+//! The last part of connecting: from a stream that is open, or being opened by a user's
+//! connector, to a connection.
 //!
 //! ```text
 //!   the race's winner ────▶ open ── http ──────────▶ a connection
 //!                            ▲ │                         ▲
-//!   a user's Dial ───────────┘ └─── https: TLS ──────────┘
+//!   a user's connector ──────┘ └─── https: TLS ──────────┘
 //! ```
 //!
 //! Its rules:
@@ -22,10 +22,10 @@ use rotor::{EventSet, Scope, Time};
 use crate::{
     bell::Bell,
     event_loop::{Context, Fsm, Reply, end, unwatch},
-    parts::guard,
     pool::Target,
     serving::Serving,
     timer::{passed, rest},
+    tls,
     transport::{Readiness, Stream, Transport},
 };
 
@@ -45,13 +45,13 @@ pub(crate) struct Handshake {
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
     /// Whatever a user's stream needs.
-    Dial,
+    Connector,
     Tls,
 }
 
 impl Handshake {
-    /// Goes on with a stream that a user's part is opening.
-    pub(crate) fn dialled(
+    /// Goes on with a stream that a user's connector has begun to open.
+    pub(crate) fn begun(
         stream: Stream,
         target: Target,
         deadline: Time,
@@ -59,7 +59,7 @@ impl Handshake {
         scope: &mut Scope<'_, Context>,
     ) -> Reply {
         let told = Readiness { writable: true, ..Readiness::default() };
-        Box::new(Handshake { stream, step: Step::Dial, told, target, deadline, bell })
+        Box::new(Handshake { stream, step: Step::Connector, told, target, deadline, bell })
             .step(scope)
     }
 
@@ -78,10 +78,10 @@ impl Handshake {
         io_model!(tls, request = target.request, why = "handshake");
         scope.pool.held_by(target.slot, Waker::from(bell.clone()));
         let shared = scope.shared.clone();
-        match guard(|| shared.security.secure(&target.origin, stream.into_box())).flatten() {
+        match tls::connect(&shared.tls, &target.origin, stream) {
             Err(error) => lose(&target, Step::Tls.error(error), &bell, scope),
             Ok(stream) => {
-                let (stream, step) = (Stream::Other(stream), Step::Tls);
+                let step = Step::Tls;
                 Box::new(Handshake { stream, step, told, target, deadline, bell }).step(scope)
             }
         }
@@ -127,7 +127,7 @@ impl Handshake {
     fn done(self, scope: &mut Scope<'_, Context>) -> Reply {
         let Handshake { stream, step, told, target, deadline, bell } = self;
         match step {
-            Step::Dial => Handshake::opened(stream, told, target, deadline, bell, scope),
+            Step::Connector => Handshake::opened(stream, told, target, deadline, bell, scope),
             Step::Tls => Serving::begin(stream, told, target.slot, bell, scope),
         }
     }
@@ -150,7 +150,7 @@ impl Step {
     /// What connecting has failed with if this step has.
     pub(crate) fn error(self, error: io::Error) -> Error {
         match self {
-            Step::Dial => Error::io("opening a stream to the origin", error),
+            Step::Connector => Error::io("opening a stream to the origin", error),
             Step::Tls => Error::handshake(error),
         }
     }

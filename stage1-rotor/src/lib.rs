@@ -7,7 +7,7 @@
 //! awaited.
 //!
 //! What a user may replace is the resolver (`Config`), how a stream is opened, and how it is secured
-//! ([`Parts`]); `OpenSsl` (feature `openssl`) is a part in place of rustls.
+//! ([`Connectors`]).
 //!
 //! On Windows this crate is empty. rotor stands there on miow 0.1, which assumes a memory layout of
 //! `SocketAddr` that the standard library has given up (RUSTSEC-2020-0080): it compiles, and is
@@ -21,6 +21,7 @@ mod call;
 mod client;
 mod connect;
 mod connection;
+mod connector;
 mod event_loop;
 mod framing;
 #[cfg(any(test, fuzzing))]
@@ -31,13 +32,13 @@ mod handshake;
 mod inbox;
 #[cfg(feature = "openssl")]
 mod openssl;
-mod parts;
 mod pool;
 mod resolver;
 mod serving;
 mod sync;
 mod timer;
 mod tls;
+mod tls_connector;
 mod transport;
 
 #[cfg(feature = "openssl")]
@@ -47,7 +48,8 @@ pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
     PoolStats, Resolver, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
 };
-pub use parts::{Dial, Parts, Secure};
+pub use connector::{Connector, Connectors};
 /// Whose loop watches a [`Transport`].
 pub use rotor;
-pub use transport::{Blocked, Transport};
+pub use tls_connector::TlsConnector;
+pub use transport::{Blocked, Socket, Transport};

@@ -1,4 +1,4 @@
-//! TLS by OpenSSL, as a part in place of rustls (feature `openssl`).
+//! TLS by OpenSSL, in place of rustls (feature `openssl`).
 //!
 //! OpenSSL reads and writes the stream itself, and with TLS 1.2 a server may begin a second
 //! handshake in the middle of a response. Then a read has to write, and a write has to read, and
@@ -32,11 +32,11 @@ use rotor::{
 use rustls::OtherError;
 
 use crate::{
-    parts::Secure,
+    tls_connector::TlsConnector,
     transport::{Blocked, Transport},
 };
 
-/// OpenSSL in place of rustls: `Parts::new().secure(OpenSsl::new(&tls)?)`. Every handshake is a full
+/// OpenSSL in place of rustls: `Connectors::new().tls_connector(Arc::new(OpenSsl::new(&tls)?))`. Every handshake is a full
 /// one.
 #[derive(Debug)]
 pub struct OpenSsl {
@@ -44,7 +44,7 @@ pub struct OpenSsl {
 }
 
 impl OpenSsl {
-    /// A part with these settings. The system's roots are where OpenSSL looks for them.
+    /// With these settings. The system's roots are where OpenSSL looks for them.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ fn identify(builder: &mut SslConnectorBuilder, settings: &Tls) -> Result<(), Err
     builder.set_private_key(&*PKey::private_key_from_der(identity.key.secret_der())?)
 }
 
-impl Secure for OpenSsl {
-    fn secure(
+impl TlsConnector for OpenSsl {
+    fn connect(
         &self,
         origin: &Origin,
         stream: Box<dyn Transport>,

@@ -16,33 +16,26 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    net::{self, SocketAddr},
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
+use client_core::{catch_panic, send_vectored};
 use rotor::{
     EventSet, Evented, PollOpt,
-    mio::{
-        Selector, Token, tcp,
-        unix::{EventedFd, UnixStream},
-    },
+    mio::{Selector, Token, unix::EventedFd},
 };
-use rustix::{
-    io::Errno,
-    net::{SendAncillaryBuffer, SendFlags, sendmsg},
-};
-use socket2::{Domain, Protocol, Socket, Type};
-
-use crate::parts::guard;
+use rustix::io::Errno;
+use socket2::{SockAddr, Type};
 
 /// A stream of bytes that the loop can watch.
 ///
 /// It is registered for everything, edge-triggered. Errors of kind `InvalidData` are a broken
 /// protocol below HTTP's, and `UnexpectedEof` is an end without that protocol's own.
 ///
-/// A `flush` that returns `Ok` says that everything written is out of the process. A write to a
-/// socket whose peer has gone must not raise SIGPIPE, which kills a program that has the signal at
-/// its default. mio 0.5's `UnixStream` does raise it.
+/// A `flush` that returns `Ok` says that everything written is out of the process. The client writes
+/// by `write_vectored` only. A write to a socket whose peer has gone must not raise SIGPIPE, which
+/// kills a program that has the signal at its default: [`Socket`] sees to that, std's own vectored
+/// write and mio 0.5's `UnixStream` do not.
 pub trait Transport: Read + Write + Evented + Send {
     /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
     /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
@@ -128,44 +121,56 @@ impl From<EventSet> for Readiness {
     }
 }
 
-// ===== TCP =====
+// ===== a socket =====
 
-/// A TCP socket.
+/// A socket as a [`Transport`], be it TCP or a Unix socket. Its writes raise no SIGPIPE.
 ///
-/// It is std's and not mio 0.5's: that one has no vectored write, which head and body need to go
-/// out together. std's own vectored write can raise SIGPIPE, so this calls `sendmsg`. The loop
-/// watches the socket by its descriptor.
-pub(crate) struct TcpStream(net::TcpStream);
+/// mio 0.5's own sockets have no vectored write, which head and body need to go out together. The
+/// loop watches this one by its descriptor.
+#[derive(Debug)]
+pub struct Socket(socket2::Socket);
 
-/// Apple's systems have an option of the socket instead, which `socket2` sets.
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-
-impl TcpStream {
-    /// Begins to connect. The socket becomes writable when it is decided.
-    pub(crate) fn connect(address: SocketAddr, nodelay: bool) -> io::Result<Self> {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+impl Socket {
+    /// Begins to connect, without blocking. The socket becomes writable when that is decided.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if it refuses a socket or the attempt.
+    pub fn connect(address: impl Into<SockAddr>) -> io::Result<Self> {
+        let address = address.into();
+        let socket = socket2::Socket::new(address.domain(), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(nodelay)?;
-        match socket.connect(&address.into()) {
+        match socket.connect(&address) {
             Ok(()) => {}
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
             Err(error) => return Err(error),
         }
-        Ok(TcpStream(socket.into()))
+        Ok(Socket(socket))
+    }
+
+    /// [`Config::tcp_nodelay`](client_core::Config).
+    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.0.set_tcp_nodelay(nodelay)
     }
 }
 
-impl Transport for TcpStream {
-    /// TCP's own handshake, which the system does: whether the connection is made. One that was
+/// A socket that is in non-blocking mode.
+impl From<OwnedFd> for Socket {
+    fn from(socket: OwnedFd) -> Self {
+        Socket(socket.into())
+    }
+}
+
+impl Transport for Socket {
+    /// What the system does before the first byte: whether the connection is made. A socket that was
     /// refused is writable too, so its error comes first.
     fn handshake(&mut self) -> io::Result<()> {
-        match self.0.take_error()? {
-            Some(error) => Err(error),
-            None => is_connected(self.0.peer_addr()),
+        match (self.0.take_error()?, self.0.peer_addr()) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            (None, peer) => peer.map(drop),
         }
     }
 
@@ -174,28 +179,27 @@ impl Transport for TcpStream {
     }
 }
 
-impl Read for TcpStream {
+impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0.read(into)
     }
 }
 
-impl Write for TcpStream {
+impl Write for Socket {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(from)])
     }
 
     fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut none = SendAncillaryBuffer::default();
-        Ok(sendmsg(&self.0, from, &mut none, NO_SIGNAL)?)
+        send_vectored(&self.0, from)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
 }
 
-impl Evented for TcpStream {
+impl Evented for Socket {
     fn register(
         &self,
         by: &mut Selector,
@@ -221,90 +225,17 @@ impl Evented for TcpStream {
     }
 }
 
-/// Whether a socket that was told to connect has a peer.
-fn is_connected(peer: io::Result<SocketAddr>) -> io::Result<()> {
-    match peer {
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        other => other.map(drop),
-    }
-}
-
-// ===== everything else =====
-
-/// mio's own TCP socket, for users' parts.
-impl Transport for tcp::TcpStream {
-    fn handshake(&mut self) -> io::Result<()> {
-        self.take_socket_error()?;
-        is_connected(self.peer_addr())
-    }
-
-    fn short_read_is_last(&self) -> bool {
-        true
-    }
-}
-
-/// A Unix socket connects at once or fails.
-impl Transport for UnixStream {
-    fn short_read_is_last(&self) -> bool {
-        true
-    }
-}
-
-impl Transport for Box<dyn Transport> {
-    fn handshake(&mut self) -> io::Result<()> {
-        (**self).handshake()
-    }
-
-    fn blocked(&self) -> Option<Blocked> {
-        (**self).blocked()
-    }
-
-    fn short_read_is_last(&self) -> bool {
-        (**self).short_read_is_last()
-    }
-
-    fn close(&mut self) {
-        (**self).close();
-    }
-}
-
-impl Evented for Box<dyn Transport> {
-    fn register(
-        &self,
-        by: &mut Selector,
-        token: Token,
-        what: EventSet,
-        mode: PollOpt,
-    ) -> io::Result<()> {
-        (**self).register(by, token, what, mode)
-    }
-
-    fn reregister(
-        &self,
-        by: &mut Selector,
-        token: Token,
-        what: EventSet,
-        mode: PollOpt,
-    ) -> io::Result<()> {
-        (**self).reregister(by, token, what, mode)
-    }
-
-    fn deregister(&self, by: &mut Selector) -> io::Result<()> {
-        (**self).deregister(by)
-    }
-}
+// ===== any stream =====
 
 /// The transport of a connection of this client.
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    /// TLS, or what the user's parts made.
+    Tcp(Socket),
+    /// TLS, or what a user's connector made.
     Other(Box<dyn Transport>),
 }
 
 impl Stream {
-    /// As a part gets it, to put something over it.
+    /// As a [`TlsConnector`](crate::TlsConnector) gets it.
     pub(crate) fn into_box(self) -> Box<dyn Transport> {
         match self {
             Stream::Tcp(stream) => Box::new(stream),
@@ -313,12 +244,12 @@ impl Stream {
     }
 }
 
-/// Calls the one or the other; foreign code under [`guard`].
+/// Calls the one or the other. A panic of foreign code becomes an error.
 macro_rules! call {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream {
             Stream::Tcp(stream) => stream.$method($($argument),*),
-            Stream::Other(stream) => guard(|| stream.$method($($argument),*))?,
+            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*))?,
         }
     };
 }
@@ -377,21 +308,23 @@ impl Transport for Stream {
     fn blocked(&self) -> Option<Blocked> {
         match self {
             Stream::Tcp(_) => None,
-            Stream::Other(stream) => guard(|| stream.blocked()).unwrap_or_default(),
+            Stream::Other(stream) => catch_panic(|| stream.blocked()).unwrap_or_default(),
         }
     }
 
     fn short_read_is_last(&self) -> bool {
         match self {
             Stream::Tcp(stream) => stream.short_read_is_last(),
-            Stream::Other(stream) => guard(|| stream.short_read_is_last()).unwrap_or_default(),
+            Stream::Other(stream) => {
+                catch_panic(|| stream.short_read_is_last()).unwrap_or_default()
+            }
         }
     }
 
     fn close(&mut self) {
         if let Stream::Other(stream) = self {
             // Whatever comes of it, the socket is closed next.
-            let _ = guard(|| stream.close());
+            let _ = catch_panic(|| stream.close());
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The suite over TLS once more, with OpenSSL in place of rustls.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use client_core::ApiClient;
 use http::{Request, Response};
 use http_body_util::Full;
-use stage1_rotor::{Body, Client, Config, Error, OpenSsl, Parts, PoolStats, ResponseFuture};
+use stage1_rotor::{
+    Body, Client, Config, Connectors, Error, OpenSsl, PoolStats, ResponseFuture,
+};
 use tower::Service;
 
 /// The client, as the suite makes one.
@@ -18,7 +23,8 @@ impl ApiClient for OverOpenSsl {
 
     fn new(config: Config) -> Result<Self, Error> {
         let secure = OpenSsl::new(&config.tls)?;
-        Client::with_parts(config, Parts::new().secure(secure)).map(OverOpenSsl)
+        Client::with_connectors(config, Connectors::new().tls_connector(Arc::new(secure)))
+            .map(OverOpenSsl)
     }
 
     fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {

@@ -10,7 +10,7 @@ use std::{
     io::{self, Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::{
-        Mutex,
+        Arc, Mutex,
         mpsc::{Receiver, Sender, channel},
     },
 };
@@ -18,7 +18,7 @@ use std::{
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage1_rotor::{
-    Client, Config, Dial, Origin, Parts, Transport,
+    Client, Config, Connector, Connectors, Origin, Transport,
     rotor::{
         EventSet, Evented, PollOpt,
         mio::{Selector, Token, unix::EventedFd},
@@ -87,8 +87,8 @@ struct Pairs {
     gate: Gate,
 }
 
-impl Dial for Pairs {
-    fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+impl Connector for Pairs {
+    fn connect(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
         if origin.host() == "gate" {
             self.reached.open();
             self.gate.wait();
@@ -123,8 +123,8 @@ fn an_event_for_a_connection_that_ended_in_the_same_turn_is_harmless() {
         let (reached, gate) = (Gate::new(), Gate::new());
         let pairs =
             Pairs { peers: Mutex::new(sender), reached: reached.clone(), gate: gate.clone() };
-        let parts = Parts::new().dial(pairs);
-        let client = Client::with_parts(Config::new(), parts).unwrap();
+        let connectors = Connectors::new().connector(Arc::new(pairs));
+        let client = Client::with_connectors(Config::new(), connectors).unwrap();
         let mut peer = exchange(&client, &peers, "first");
 
         let held_up =

@@ -27,13 +27,14 @@ mod unix {
         os::unix::net::{UnixListener, UnixStream},
         path::PathBuf,
         process::{self, ExitCode},
+        sync::Arc,
         thread,
     };
 
     use futures::executor::block_on;
     use http::Request;
     use http_body_util::{BodyExt, Full};
-    use stage2_mio::{Client, Config, Dial, Origin, Parts, Transport, mio};
+    use stage2_mio::{Client, Config, Connector, Connectors, Origin, Socket, Transport, mio};
     use testbed::{
         lesson::{self, Failure},
         say,
@@ -46,10 +47,10 @@ mod unix {
     /// Connects to a path, whatever the origin is.
     struct Path(PathBuf);
 
-    impl Dial for Path {
-        fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+    impl Connector for Path {
+        fn connect(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
             say!("    {origin} is at {}", self.0.display());
-            Ok(Box::new(mio::net::UnixStream::connect(&self.0)?))
+            Ok(Box::new(Socket::from(mio::net::UnixStream::connect(&self.0)?)))
         }
     }
 
@@ -57,7 +58,10 @@ mod unix {
         let path = env::temp_dir().join(format!("stage2-unix_socket-{}", process::id()));
         let listener = UnixListener::bind(&path)?;
         thread::spawn(move || daemon(listener));
-        let client = Client::with_parts(Config::new(), Parts::new().dial(Path(path.clone())))?;
+        let client = Client::with_connectors(
+            Config::new(),
+            Connectors::new().connector(Arc::new(Path(path.clone()))),
+        )?;
 
         for url in ["http://daemon/version", "http://daemon/version", "http://other/version"] {
             say!("{url}");

@@ -7,7 +7,7 @@
 //! - only handles count: with the last one the client closes, and what was accepted is finished.
 
 use std::{
-    fmt,
+    future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,18 +15,12 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
-use client_core::{
-    Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model,
-};
-use http::{Request, Response};
-use http_body_util::Full;
-use tower_service::Service;
+use client_core::{Answer, Config, Error, Outgoing, PoolStats, Request, after, io_model};
 
 use crate::{
+    connector::Connectors,
     event_loop::EventLoop,
     oneshot,
-    parts::Parts,
     pending::{PendingRequest, ReplyReceiver},
     shared::{EndGuard, Message, Shared},
     timer::Armed,
@@ -65,7 +59,7 @@ pub struct ResponseFuture {
 #[allow(clippy::large_enum_variant)]
 enum State {
     /// Not yet polled.
-    New(Request<Full<Bytes>>),
+    New(Request),
     /// Accepted.
     Waiting(ReplyReceiver),
     Done,
@@ -81,16 +75,16 @@ impl Client {
     /// [`Error::InvalidRequest`] for limits with which no request could be answered, [`Error::Io`]
     /// if the system refuses the event queue or the thread.
     pub fn new(config: Config) -> Result<Self, Error> {
-        Client::with_parts(config, Parts::new())
+        Client::with_connectors(config, Connectors::new())
     }
 
-    /// Makes a client of which the user has replaced parts, and starts its loop.
+    /// Makes a client that connects by the user's own connectors, and starts its loop.
     ///
     /// # Errors
     ///
     /// [`Client::new`]'s.
-    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
-        let (client, event_loop) = Client::with_loop(config, parts)?;
+    pub fn with_connectors(config: Config, connectors: Connectors) -> Result<Self, Error> {
+        let (client, event_loop) = Client::with_loop(config, connectors)?;
         let guard = EndGuard(event_loop.shared());
         io_model!(spawn, why = "event loop");
         thread::Builder::new()
@@ -105,10 +99,13 @@ impl Client {
     }
 
     /// A client and its loop, which somebody has to run.
-    pub(crate) fn with_loop(config: Config, parts: Parts) -> Result<(Self, EventLoop), Error> {
+    pub(crate) fn with_loop(
+        config: Config,
+        connectors: Connectors,
+    ) -> Result<(Self, EventLoop), Error> {
         config.check()?;
         let config = Arc::new(config);
-        let event_loop = EventLoop::new(config.clone(), parts)
+        let event_loop = EventLoop::new(config.clone(), connectors)
             .map_err(|error| Error::io("making the event loop", error))?;
         let shared = event_loop.shared();
         Ok((Client { handle: Arc::new(Handle { shared, config }) }, event_loop))
@@ -126,7 +123,7 @@ impl Client {
     /// # Cancel safety
     ///
     /// [`ResponseFuture`]'s.
-    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+    pub fn request(&self, request: Request) -> ResponseFuture {
         ResponseFuture {
             state: State::New(request),
             shared: self.handle.shared.clone(),
@@ -139,6 +136,11 @@ impl Client {
         self.handle.shared.stats()
     }
 
+    /// Whether the client is closed.
+    pub fn is_closed(&self) -> bool {
+        self.handle.shared.is_closing()
+    }
+
     /// Ends the client: later requests get [`Error::ShutDown`], those that are accepted finish, and
     /// idle connections are closed. Takes effect without being polled; resolves when the last
     /// socket is closed. Several may wait.
@@ -149,7 +151,7 @@ impl Client {
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.handle.shared.close();
         let shared = self.handle.shared.clone();
-        std::future::poll_fn(move |cx| shared.ended.poll(cx))
+        future::poll_fn(move |cx| shared.ended.poll(cx))
     }
 }
 
@@ -159,58 +161,18 @@ impl Drop for Handle {
     }
 }
 
-impl ApiClient for Client {
-    const STAGE: &'static str = "stage2-mio";
-
-    fn new(config: Config) -> Result<Self, Error> {
-        Client::new(config)
-    }
-
-    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        Client::request(self, request)
-    }
-
-    fn stats(&self) -> PoolStats {
-        Client::stats(self)
-    }
-
-    fn close(&self) -> impl Future<Output = ()> + Send + 'static {
-        Client::close(self)
-    }
-}
-
-impl Service<Request<Full<Bytes>>> for Client {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ResponseFuture;
-
-    /// Reserves nothing, since clones share the pool: load is shed by [`Error::PoolBusy`].
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let closing = self.handle.shared.is_closing();
-        Poll::Ready(if closing { Err(Error::ShutDown) } else { Ok(()) })
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        self.request(request)
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
+client_core::impl_api_client!(Client, ResponseFuture, "stage2-mio");
 
 // ===== impl ResponseFuture =====
 
 impl ResponseFuture {
     /// Checks the request and gives it to the loop.
-    fn accept(&self, request: Request<Full<Bytes>>) -> Result<ReplyReceiver, Error> {
+    fn accept(&self, request: Request) -> Result<ReplyReceiver, Error> {
         let request = Outgoing::new(request)?;
         if self.shared.is_closing() {
             return Err(Error::ShutDown);
         }
-        self.shared.security.check(&request.origin)?;
+        self.shared.tls.check(&request.origin)?;
         let deadline = self.config.total_timeout.map(|total| after(Instant::now(), total));
         let (reply, answer) = oneshot::channel();
         let timer = Armed::default();
@@ -249,11 +211,5 @@ impl Drop for ResponseFuture {
             // A loop that has ended holds no request.
             let _ = self.shared.inbox.push(Message::Cancel(holder));
         }
-    }
-}
-
-impl fmt::Debug for ResponseFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -27,15 +27,15 @@ use client_core::{
     AttemptError, Error, HappyEyeballs, Lookup, Lookups, Origin, Scheme, TimeoutPhase, after,
     catch_panic, io_model, pool::SlotId,
 };
-use mio::net::TcpStream;
 
 use crate::{
     connection::Connection,
+    connector::Connector,
     event_loop::{EventLoop, Owner, PooledConnection, watch},
     framing::Readiness,
-    parts::Dial,
+    tls,
     token::Key,
-    transport::{Stream, Transport},
+    transport::{Socket, Stream, Transport},
 };
 
 /// A connection that is being established.
@@ -152,7 +152,7 @@ impl Layer {
 impl EventLoop {
     /// Starts to establish a connection for this slot.
     pub(crate) fn connect(&mut self, slot: SlotId, target: Origin) {
-        let state = match self.dial {
+        let state = match self.connector {
             Some(_) => State::Handshaking,
             None => State::first(&target, &self.lookups, self.now),
         };
@@ -163,8 +163,8 @@ impl EventLoop {
                 .into()
         });
         self.slots.set(slot, key);
-        match self.dial.clone() {
-            Some(dial) => self.dial(key, &*dial),
+        match self.connector.clone() {
+            Some(connector) => self.call(key, &*connector),
             None => self.continue_connecting(key),
         }
     }
@@ -185,7 +185,7 @@ impl EventLoop {
     /// Opens the socket of a candidate.
     fn start_candidate(&mut self, key: Key, address: SocketAddr) {
         io_model!(connect, address = %address);
-        let started = TcpStream::connect(address).and_then(|stream| {
+        let started = Socket::connect(address, self.config.tcp_nodelay).and_then(|stream| {
             self.add_handshake(key, Stream::Tcp(stream), Layer::Candidate(address))
         });
         if let Err(error) = started {
@@ -197,10 +197,10 @@ impl EventLoop {
     }
 
     /// Lets the user's connector open a stream.
-    fn dial(&mut self, key: Key, dial: &dyn Dial) {
+    fn call(&mut self, key: Key, connector: &dyn Connector) {
         let Some(target) = self.target(key) else { return };
         io_model!(connect, why = "connector");
-        let started = catch_panic(|| dial.dial(&target)).flatten().and_then(|stream| {
+        let started = catch_panic(|| connector.connect(&target)).flatten().and_then(|stream| {
             self.add_handshake(key, Stream::Other(stream), Layer::Connector)
         });
         match started {
@@ -277,13 +277,6 @@ impl EventLoop {
                 self.close_handshake(loser);
             }
         }
-        let nodelay = self.config.tcp_nodelay;
-        if let Some(Owner::Handshake(Handshake { stream: Stream::Tcp(stream), .. })) =
-            self.owner(winner)
-        {
-            // If this fails, the first write fails too.
-            let _ = stream.set_nodelay(nodelay);
-        }
         self.secure(winner, key);
     }
 
@@ -295,12 +288,9 @@ impl EventLoop {
         }
         io_model!(tls, why = "handshake");
         let Some(handshake) = self.take_handshake(key) else { return };
-        let security = &self.shared.security;
-        let secured = catch_panic(|| security.secure(&target, handshake.stream.into_box()));
-        match secured.flatten() {
+        match tls::connect(&self.shared.tls, &target, handshake.stream) {
             Ok(stream) => {
-                let (stream, layer) = (Stream::Other(stream), Layer::Tls);
-                let handshake = Handshake { stream, layer, ..handshake };
+                let handshake = Handshake { stream, layer: Layer::Tls, ..handshake };
                 self.set_owner(key, Owner::Handshake(handshake));
                 self.handshake(key);
             }

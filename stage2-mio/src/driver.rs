@@ -18,8 +18,8 @@ use client_core::{Config, Error};
 
 use crate::{
     Client,
+    connector::Connectors,
     event_loop::{Batch, EventLoop},
-    parts::Parts,
     shared::{EndGuard, Shared},
 };
 
@@ -46,8 +46,11 @@ impl Client {
     /// # Errors
     ///
     /// [`Client::new`]'s.
-    pub fn with_driver(config: Config, parts: Parts) -> Result<(Self, Driver), Error> {
-        let (client, event_loop) = Client::with_loop(config, parts)?;
+    pub fn with_driver(
+        config: Config,
+        connectors: Connectors,
+    ) -> Result<(Self, Driver), Error> {
+        let (client, event_loop) = Client::with_loop(config, connectors)?;
         let end = EndGuard(event_loop.shared());
         Ok((client, Driver { event_loop, batch: Batch::new(), end }))
     }

@@ -17,6 +17,7 @@ use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 use client_core::{
     Completion, Config, Lookups, io_model,
     pool::{Limits, Pool, SlotId},
+    tls::TlsSetup,
 };
 use mio::{Events, Poll, Registry, Token, event::Event};
 use slotmap::SlotMap;
@@ -24,14 +25,13 @@ use slotmap::SlotMap;
 use crate::{
     connect::{Connecting, Handshake},
     connection::Connection,
+    connector::{Connector, Connectors},
     framing::Readiness,
-    parts::{Dial, Parts},
     pending::{PendingRequest, ReplySender},
     pool::Slots,
     resolver,
     shared::{Message, Shared},
     timer::{Armed, Deadline, Timers},
-    tls::Security,
     token::{self, Key},
     transport::{INTEREST, Stream, Transport},
 };
@@ -50,7 +50,7 @@ pub(crate) struct EventLoop {
     pub(crate) config: Arc<Config>,
     pub(crate) lookups: Lookups,
     /// The user's. It replaces the resolver, Happy Eyeballs and TCP.
-    pub(crate) dial: Option<Arc<dyn Dial>>,
+    pub(crate) connector: Option<Arc<dyn Connector>>,
     /// All that has a key.
     pub(crate) entries: SlotMap<Key, Entry>,
     pub(crate) pool: Pool<PendingRequest>,
@@ -101,15 +101,15 @@ impl EventLoop {
     /// # Errors
     ///
     /// The system's, if it refuses an event queue.
-    pub(crate) fn new(config: Arc<Config>, parts: Parts) -> io::Result<Self> {
+    pub(crate) fn new(config: Arc<Config>, connectors: Connectors) -> io::Result<Self> {
         let poll = Poll::new()?;
         let notifier = mio::Waker::new(poll.registry(), INBOX)?;
-        let security = Security::new(config.tls.clone(), parts.secure);
+        let tls = TlsSetup::new(config.tls.clone(), connectors.tls_connector);
         Ok(EventLoop {
             poll,
-            shared: Arc::new(Shared::new(notifier, security)),
+            shared: Arc::new(Shared::new(notifier, tls)),
             lookups: resolver::new(&config),
-            dial: parts.dial,
+            connector: connectors.connector,
             entries: SlotMap::new(),
             pool: Pool::new(Limits::from(&*config)),
             slots: Slots::default(),

@@ -159,7 +159,7 @@ impl Framing {
         request: &Outgoing,
     ) -> io::Result<()> {
         while self.may_write() && self.written < request.len() {
-            match to.send(&request.rest(self.written).map(IoSlice::new)) {
+            match to.write_vectored(&request.rest(self.written).map(IoSlice::new)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     io_model!(write, connection = self.number, bytes = n);

@@ -15,8 +15,7 @@
 //!    answered.
 //!
 //! `token` and `timer` are how the loop finds its sockets and deadlines; `shared` is what
-//! callers and loop both know; `parts` is what users may replace, and `openssl` (a feature) a part
-//! in place of rustls; `sync` is what a model checker replaces; `driver` runs the loop on the
+//! callers and loop both know; `connector` and `tls_connector` are what users may replace; `sync` is what a model checker replaces; `driver` runs the loop on the
 //! caller's own thread instead of one of its own.
 
 #![forbid(unsafe_code)]
@@ -24,6 +23,7 @@
 mod client;
 mod connect;
 mod connection;
+mod connector;
 mod driver;
 mod event_loop;
 mod framing;
@@ -36,7 +36,6 @@ mod oneshot;
 #[cfg(feature = "openssl")]
 mod openssl;
 mod owner;
-mod parts;
 mod pending;
 mod pool;
 mod resolver;
@@ -44,6 +43,7 @@ mod shared;
 mod sync;
 mod timer;
 mod tls;
+mod tls_connector;
 mod token;
 mod transport;
 
@@ -54,8 +54,9 @@ pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
     PoolStats, Resolver, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
 };
+pub use connector::{Connector, Connectors};
 pub use driver::Driver;
 /// Whose sockets a [`Transport`] stands on.
 pub use mio;
-pub use parts::{Dial, Parts, Secure};
-pub use transport::{Blocked, Transport};
+pub use tls_connector::TlsConnector;
+pub use transport::{Blocked, Socket, Transport};

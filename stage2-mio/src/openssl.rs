@@ -1,4 +1,4 @@
-//! TLS by OpenSSL, as a part in place of rustls (feature `openssl`).
+//! TLS by OpenSSL, in place of rustls (feature `openssl`).
 //!
 //! OpenSSL reads and writes the stream itself, and with TLS 1.2 a server may begin a second
 //! handshake in the middle of a response. Then a read has to write, and a write has to read, and
@@ -14,7 +14,7 @@
 //! - `SSL_OP_NO_RENEGOTIATION` is not set: with a full send buffer its refusal breaks the stream.
 
 use std::{
-    io::{self, IoSlice, Read, Write},
+    io::{self, Read, Write},
     sync::Arc,
 };
 
@@ -29,11 +29,11 @@ use openssl::{
 use rustls::OtherError;
 
 use crate::{
-    parts::Secure,
+    tls_connector::TlsConnector,
     transport::{Blocked, Transport},
 };
 
-/// OpenSSL in place of rustls: `Parts::new().secure(OpenSsl::new(&tls)?)`. Every handshake is a full
+/// OpenSSL in place of rustls: `Connectors::new().tls_connector(Arc::new(OpenSsl::new(&tls)?))`. Every handshake is a full
 /// one.
 #[derive(Debug)]
 pub struct OpenSsl {
@@ -41,7 +41,7 @@ pub struct OpenSsl {
 }
 
 impl OpenSsl {
-    /// A part with these settings. The system's roots are where OpenSSL looks for them.
+    /// With these settings. The system's roots are where OpenSSL looks for them.
     ///
     /// # Errors
     ///
@@ -78,8 +78,8 @@ fn identify(builder: &mut SslConnectorBuilder, settings: &Tls) -> Result<(), Err
     builder.set_private_key(&*PKey::private_key_from_der(identity.key.secret_der())?)
 }
 
-impl Secure for OpenSsl {
-    fn secure(
+impl TlsConnector for OpenSsl {
+    fn connect(
         &self,
         origin: &Origin,
         stream: Box<dyn Transport>,
@@ -209,7 +209,7 @@ impl Write for Below {
     /// Takes a record of `SSL_write` whole, and of a handshake what the stream takes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
-        let n = match self.stream.send(&[IoSlice::new(bytes)]) {
+        let n = match self.stream.write(bytes) {
             Err(error) if self.whole && error.kind() == io::ErrorKind::WouldBlock => 0,
             other => other?,
         };
@@ -222,7 +222,7 @@ impl Write for Below {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
-            let n = self.stream.send(&[IoSlice::new(&self.held)])?;
+            let n = self.stream.write(&self.held)?;
             if n == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

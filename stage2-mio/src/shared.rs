@@ -8,12 +8,12 @@ use std::{
     task::{Wake, Waker},
 };
 
-use client_core::{Latch, PoolStats, io_model};
+use client_core::{Latch, PoolStats, io_model, tls::TlsSetup};
 
 use crate::{
     inbox::{Inbox, Notifier},
     pending::{Holder, PendingRequest},
-    tls::Security,
+    tls_connector::TlsConnector,
     token::Key,
 };
 
@@ -37,7 +37,7 @@ pub(crate) enum Message {
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox<Message, mio::Waker>,
     /// Callers check requests with it, the loop secures streams with it.
-    pub(crate) security: Security,
+    pub(crate) tls: TlsSetup<dyn TlsConnector>,
     /// No more requests are accepted.
     pub(crate) closing: AtomicBool,
     /// The pool's numbers, as last published.
@@ -65,10 +65,10 @@ impl Notifier for mio::Waker {
 }
 
 impl Shared {
-    pub(crate) fn new(notifier: mio::Waker, security: Security) -> Self {
+    pub(crate) fn new(notifier: mio::Waker, tls: TlsSetup<dyn TlsConnector>) -> Self {
         Shared {
             inbox: Inbox::new(notifier),
-            security,
+            tls,
             closing: AtomicBool::new(false),
             stats: Mutex::default(),
             ended: Latch::default(),

@@ -16,15 +16,15 @@ use std::{
 };
 
 use client_core::{
-    Error, Origin, io_model,
-    tls::{TlsClient, server_name},
+    Origin, catch_panic, io_model,
+    tls::{TlsSetup, server_name},
 };
 use mio::{Interest, Registry, Token, event::Source};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, pki_types::ServerName};
 
 use crate::{
-    parts::Secure,
-    transport::{Blocked, Transport},
+    tls_connector::TlsConnector,
+    transport::{Blocked, Stream, Transport},
 };
 
 /// A stream with TLS over it.
@@ -62,7 +62,7 @@ impl<S: Transport> Tls<S> {
             return Err(failure.into());
         }
         while self.session.wants_write() {
-            match self.session.write_tls(&mut Records(&mut self.stream)) {
+            match self.session.write_tls(&mut self.stream) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.sent += n as u64,
                 Err(error) => return Err(self.note(error, Blocked::Write)),
@@ -173,23 +173,6 @@ impl<S: Transport> Write for Tls<S> {
     }
 }
 
-/// The stream below, as rustls writes to it.
-struct Records<'a, S>(&'a mut S);
-
-impl<S: Transport> Write for Records<'_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.send(pieces)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 /// The socket below is what the loop watches.
 impl<S: Transport> Source for Tls<S> {
     fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
@@ -210,53 +193,27 @@ fn protocol(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// How streams for `https` origins are secured.
-#[derive(Debug)]
-pub(crate) enum Security {
-    Rustls(TlsClient),
-    /// By what the user replaced it with.
-    Part(Arc<dyn Secure>),
-}
-
-impl Security {
-    pub(crate) fn new(settings: client_core::Tls, part: Option<Arc<dyn Secure>>) -> Self {
-        match part {
-            Some(part) => Security::Part(part),
-            None => Security::Rustls(TlsClient::new(settings)),
+/// Puts TLS over a stream.
+///
+/// # Errors
+///
+/// Any error that keeps TLS from being begun.
+pub(crate) fn connect(
+    setup: &TlsSetup<dyn TlsConnector>,
+    origin: &Origin,
+    stream: Stream,
+) -> io::Result<Stream> {
+    let stream = match setup {
+        TlsSetup::Replaced(connector) => {
+            catch_panic(|| connector.connect(origin, stream.into_box())).flatten()?
         }
-    }
-
-    /// Checks at acceptance, on the caller's thread, what connecting will need.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsClient::check`]'s.
-    pub(crate) fn check(&self, origin: &Origin) -> Result<(), Error> {
-        match self {
-            Security::Rustls(client) => client.check(origin),
-            Security::Part(_) => Ok(()),
+        TlsSetup::Rustls(client) => {
+            let config = client.config().map_err(io::Error::other)?;
+            let name = server_name(origin).map_err(io::Error::other)?;
+            Box::new(Tls::new(stream, config, name).map_err(protocol)?)
         }
-    }
-
-    /// Puts TLS over a stream.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps it from being begun.
-    pub(crate) fn secure(
-        &self,
-        origin: &Origin,
-        stream: Box<dyn Transport>,
-    ) -> io::Result<Box<dyn Transport>> {
-        match self {
-            Security::Part(part) => part.secure(origin, stream),
-            Security::Rustls(client) => {
-                let config = client.config().map_err(io::Error::other)?;
-                let name = server_name(origin).map_err(io::Error::other)?;
-                Ok(Box::new(Tls::new(stream, config, name).map_err(protocol)?))
-            }
-        }
-    }
+    };
+    Ok(Stream::Other(stream))
 }
 
 #[cfg(test)]

@@ -7,25 +7,25 @@
 //! - output that nobody asked for, such as an alert, is the transport's own affair: it goes out
 //!   with the next read, write or flush. The connection flushes at every event, so it need not
 //!   know whether there is any;
-//! - a write never raises SIGPIPE, which would end a program that does not ignore it
-//!   ([`Transport::send`]);
 //! - TCP is called directly. All other transports are foreign code behind a pointer, and their
 //!   panic fails one request, not the loop.
 
 #[cfg(unix)]
 use std::os::fd::AsFd;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket as AsFd;
 use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
+    net::SocketAddr,
 };
 
+use client_core::catch_panic;
+#[cfg(unix)]
+use client_core::send_vectored;
 #[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token, event::Source, net::TcpStream};
-#[cfg(unix)]
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-
-use crate::parts::guard;
 
 /// What both directions of a socket are watched for, from its first moment to its last.
 ///
@@ -38,7 +38,10 @@ pub(crate) const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE)
 /// Both directions are registered, edge-triggered. Errors of kind `InvalidData` are a broken
 /// protocol below HTTP's, and `UnexpectedEof` is an end without that protocol's own.
 ///
-/// A `flush` that returns `Ok` says that everything written is out of the process.
+/// A `flush` that returns `Ok` says that everything written is out of the process. The client writes
+/// by `write_vectored` only. A write to a socket whose peer has gone must not raise SIGPIPE, which
+/// kills a program that has the signal at its default: [`Socket`] sees to that, mio's own vectored
+/// writes do not.
 pub trait Transport: Read + Write + Source + Send {
     /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
     /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
@@ -48,16 +51,6 @@ pub trait Transport: Read + Write + Source + Send {
     /// `WouldBlock` as long as it is under way; any other error is its failure.
     fn handshake(&mut self) -> io::Result<()> {
         Ok(())
-    }
-
-    /// Writes some bytes of these pieces: `write_vectored`, except that it must not raise SIGPIPE
-    /// when the peer has gone. The client writes by this method only.
-    ///
-    /// # Errors
-    ///
-    /// `write_vectored`'s.
-    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write_vectored(pieces)
     }
 
     /// Which readiness lets the operation go on that last said `WouldBlock`. `None` is its own: a
@@ -98,15 +91,45 @@ impl Blocked {
     }
 }
 
-impl Transport for TcpStream {
-    /// TCP's own handshake, which the system does: whether the connection is made.
-    fn handshake(&mut self) -> io::Result<()> {
-        if is_connected(self)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-    }
+// ===== a socket =====
 
-    #[cfg(unix)]
-    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(|| send(&*self, pieces))
+/// A socket of mio as a [`Transport`]. Its writes raise no SIGPIPE.
+#[derive(Debug)]
+pub struct Socket<S> {
+    stream: S,
+    /// Whether to set `TCP_NODELAY` once the connection is made. On Windows it cannot be set before.
+    nodelay: bool,
+}
+
+impl<S> From<S> for Socket<S> {
+    fn from(stream: S) -> Self {
+        Socket { stream, nodelay: false }
+    }
+}
+
+impl Socket<TcpStream> {
+    /// Begins to connect. The socket becomes writable when that is decided.
+    pub(crate) fn connect(address: SocketAddr, nodelay: bool) -> io::Result<Self> {
+        Ok(Socket { stream: TcpStream::connect(address)?, nodelay })
+    }
+}
+
+impl Transport for Socket<TcpStream> {
+    /// TCP's own handshake, which the system does: whether the connection is made. The order of the
+    /// questions is that of mio's documentation of `TcpStream::connect`.
+    fn handshake(&mut self) -> io::Result<()> {
+        match (self.stream.take_error()?, self.stream.peer_addr()) {
+            (Some(error), _) => return Err(error),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            (None, peer) => peer?,
+        };
+        if self.nodelay {
+            // If it fails, the socket does; the first write will find out.
+            let _ = self.stream.set_nodelay(true);
+        }
+        Ok(())
     }
 
     /// On epoll and kqueue a socket that gave less than was asked for makes an edge when it has
@@ -116,76 +139,62 @@ impl Transport for TcpStream {
     }
 }
 
+/// A Unix socket connects at once or fails.
 #[cfg(unix)]
-fn send(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-    Ok(sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?)
-}
-
-/// macOS has no such flag. There mio sets `SO_NOSIGPIPE` on each socket.
-#[cfg(all(unix, not(target_vendor = "apple")))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
-
-/// Whether a TCP connection that was begun is made: the order of questions that mio's
-/// documentation of `TcpStream::connect` gives for all platforms.
-///
-/// # Errors
-///
-/// The one with which the attempt has failed.
-fn is_connected(stream: &TcpStream) -> io::Result<bool> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match stream.peer_addr() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(unix)]
-impl Transport for UnixStream {
-    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(|| send(&*self, pieces))
-    }
-
+impl Transport for Socket<UnixStream> {
     fn short_read_is_last(&self) -> bool {
         true
     }
 }
 
-impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn handshake(&mut self) -> io::Result<()> {
-        (**self).handshake()
-    }
-
-    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        (**self).send(pieces)
-    }
-
-    fn blocked(&self) -> Option<Blocked> {
-        (**self).blocked()
-    }
-
-    fn short_read_is_last(&self) -> bool {
-        (**self).short_read_is_last()
-    }
-
-    fn close(&mut self) {
-        (**self).close();
+impl<S: Read> Read for Socket<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
     }
 }
 
+impl<S: Write + AsFd> Write for Socket<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(unix)]
+        return send_vectored(&self.stream, pieces);
+        #[cfg(not(unix))]
+        self.stream.write_vectored(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl<S: Source> Source for Socket<S> {
+    fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.stream.register(by, token, what)
+    }
+
+    fn reregister(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.stream.reregister(by, token, what)
+    }
+
+    fn deregister(&mut self, by: &Registry) -> io::Result<()> {
+        self.stream.deregister(by)
+    }
+}
+
+// ===== any stream =====
+
 /// The transport of a connection of this client.
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    /// TLS, or what the user's parts made.
+    Tcp(Socket<TcpStream>),
+    /// TLS, or what a user's connector made.
     Other(Box<dyn Transport>),
 }
 
 impl Stream {
-    /// As a part gets it, to put something over it.
+    /// As a [`TlsConnector`](crate::TlsConnector) gets it.
     pub(crate) fn into_box(self) -> Box<dyn Transport> {
         match self {
             Stream::Tcp(stream) => Box::new(stream),
@@ -194,12 +203,12 @@ impl Stream {
     }
 }
 
-/// Calls the one or the other; foreign code under [`guard`].
+/// Calls the one or the other. A panic of foreign code becomes an error.
 macro_rules! call {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream {
             Stream::Tcp(stream) => stream.$method($($argument),*),
-            Stream::Other(stream) => guard(|| stream.$method($($argument),*))?,
+            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*))?,
         }
     };
 }
@@ -243,28 +252,26 @@ impl Transport for Stream {
         call!(self, handshake())
     }
 
-    fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        call!(self, send(pieces))
-    }
-
     fn blocked(&self) -> Option<Blocked> {
         match self {
             Stream::Tcp(_) => None,
-            Stream::Other(stream) => guard(|| stream.blocked()).unwrap_or_default(),
+            Stream::Other(stream) => catch_panic(|| stream.blocked()).unwrap_or_default(),
         }
     }
 
     fn short_read_is_last(&self) -> bool {
         match self {
             Stream::Tcp(stream) => stream.short_read_is_last(),
-            Stream::Other(stream) => guard(|| stream.short_read_is_last()).unwrap_or_default(),
+            Stream::Other(stream) => {
+                catch_panic(|| stream.short_read_is_last()).unwrap_or_default()
+            }
         }
     }
 
     fn close(&mut self) {
         if let Stream::Other(stream) = self {
             // Whatever comes of it, the socket is closed next.
-            let _ = guard(|| stream.close());
+            let _ = catch_panic(|| stream.close());
         }
     }
 }

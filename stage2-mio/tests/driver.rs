@@ -6,7 +6,7 @@ use bytes::Bytes;
 use client_core::{Config, ErrorKind};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage2_mio::{Client, Parts};
+use stage2_mio::{Client, Connectors};
 use testbed::{Server, reply, run::bounded};
 
 fn server() -> Server {
@@ -26,7 +26,8 @@ fn get(server: &Server) -> Request<Full<Bytes>> {
 fn a_call_needs_no_other_thread() {
     bounded("a_call_needs_no_other_thread", || {
         let server = server();
-        let (client, mut driver) = Client::with_driver(Config::new(), Parts::new()).unwrap();
+        let (client, mut driver) =
+            Client::with_driver(Config::new(), Connectors::new()).unwrap();
         for round in 0..3 {
             let response = driver.block_on(client.request(get(&server))).unwrap().unwrap();
             assert_eq!(response.body().exchange().reused, round > 0);
@@ -42,7 +43,8 @@ fn a_call_needs_no_other_thread() {
 fn a_handle_on_another_thread_wakes_the_driver() {
     bounded("a_handle_on_another_thread_wakes_the_driver", || {
         let server = server();
-        let (client, mut driver) = Client::with_driver(Config::new(), Parts::new()).unwrap();
+        let (client, mut driver) =
+            Client::with_driver(Config::new(), Connectors::new()).unwrap();
         let request = client.request(get(&server));
         let other = thread::spawn(move || testbed::run::block_on(request));
         let (done, wait) = futures::channel::oneshot::channel();
@@ -60,7 +62,7 @@ fn a_handle_on_another_thread_wakes_the_driver() {
 fn a_driver_that_is_dropped_ends_its_calls() {
     bounded("a_driver_that_is_dropped_ends_its_calls", || {
         let server = server();
-        let (client, driver) = Client::with_driver(Config::new(), Parts::new()).unwrap();
+        let (client, driver) = Client::with_driver(Config::new(), Connectors::new()).unwrap();
         let mut request = Box::pin(client.request(get(&server)));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(request.as_mut().poll(&mut cx).is_pending());

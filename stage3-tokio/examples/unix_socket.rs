@@ -27,13 +27,14 @@ mod unix {
         os::unix::net::{UnixListener, UnixStream},
         path::PathBuf,
         process::{self, ExitCode},
+        sync::Arc,
         thread,
     };
 
     use futures::executor::block_on;
     use http::Request;
     use http_body_util::{BodyExt, Full};
-    use stage3_tokio::{Client, Config, Dial, Opening, Origin, Parts, Transport};
+    use stage3_tokio::{Client, Config, Connector, Connectors, Opening, Origin, Transport};
     use testbed::{
         lesson::{self, Failure},
         say,
@@ -46,8 +47,8 @@ mod unix {
     /// Connects to a path, whatever the origin is.
     struct Path(PathBuf);
 
-    impl Dial for Path {
-        fn dial(&self, origin: &Origin) -> Opening {
+    impl Connector for Path {
+        fn connect(&self, origin: &Origin) -> Opening {
             say!("    {origin} is at {}", self.0.display());
             let path = self.0.clone();
             Box::pin(async move {
@@ -61,7 +62,10 @@ mod unix {
         let path = env::temp_dir().join(format!("stage3-unix_socket-{}", process::id()));
         let listener = UnixListener::bind(&path)?;
         thread::spawn(move || daemon(listener));
-        let client = Client::with_parts(Config::new(), Parts::new().dial(Path(path.clone())))?;
+        let client = Client::with_connectors(
+            Config::new(),
+            Connectors::new().connector(Arc::new(Path(path.clone()))),
+        )?;
 
         for url in ["http://daemon/version", "http://daemon/version", "http://other/version"] {
             say!("{url}");

@@ -11,17 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use client_core::{
-    Answer, ApiClient, Body, Config, Error, Outgoing, PoolStats, after, io_model,
-    pool::WaiterId,
+    Answer, Config, Error, Outgoing, PoolStats, Request, after, io_model, pool::WaiterId,
 };
-use http::{Request, Response};
-use http_body_util::Full;
 use tokio::time::Instant;
-use tower_service::Service;
 
-use crate::{owner, parts::Parts, pending::PendingRequest, pool::Pool, sync::oneshot};
+use crate::{connector::Connectors, owner, pending::PendingRequest, pool::Pool, sync::oneshot};
 
 /// A pooled HTTP/1.1 client. Clones share one pool; dropping the last one closes it without
 /// waiting, and what is accepted still finishes.
@@ -59,17 +54,17 @@ impl Client {
     ///
     /// [`RuntimeChoice::Current`]: crate::RuntimeChoice::Current
     pub fn new(config: Config) -> Result<Self, Error> {
-        Client::with_parts(config, Parts::new())
+        Client::with_connectors(config, Connectors::new())
     }
 
-    /// Makes a client of which the user has replaced parts.
+    /// Makes a client that connects by the user's own connectors.
     ///
     /// # Errors
     ///
     /// [`Client::new`]'s.
-    pub fn with_parts(config: Config, parts: Parts) -> Result<Self, Error> {
+    pub fn with_connectors(config: Config, connectors: Connectors) -> Result<Self, Error> {
         config.check()?;
-        let pool = Pool::new(config, parts, |slot| Box::pin(owner::run(slot)))?;
+        let pool = Pool::new(config, connectors, |slot| Box::pin(owner::run(slot)))?;
         Ok(Client { handle: Arc::new(Handle { pool }) })
     }
 
@@ -84,13 +79,18 @@ impl Client {
     /// Dropping the future cancels the request. If it waits for a connection, it leaves the queue;
     /// if it is under way, its connection is closed. After the first poll the server may have
     /// seen it.
-    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+    pub fn request(&self, request: Request) -> ResponseFuture {
         ResponseFuture { pool: self.handle.pool.clone(), state: State::New(request) }
     }
 
     /// The pool now.
     pub fn stats(&self) -> PoolStats {
         self.handle.pool.stats()
+    }
+
+    /// Whether the client is closed.
+    pub fn is_closed(&self) -> bool {
+        self.handle.pool.is_closing()
     }
 
     /// Ends the client: later requests get [`Error::ShutDown`], idle connections are closed at
@@ -107,46 +107,7 @@ impl Client {
     }
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
-
-impl Service<Request<Full<Bytes>>> for Client {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = ResponseFuture;
-
-    /// Ready while the client is open. It reserves nothing, since clones share the pool.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(if self.handle.pool.is_closing() { Err(Error::ShutDown) } else { Ok(()) })
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        self.request(request)
-    }
-}
-
-impl ApiClient for Client {
-    const STAGE: &'static str = "stage3-tokio";
-
-    fn new(config: Config) -> Result<Self, Error> {
-        Client::new(config)
-    }
-
-    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        self.request(request)
-    }
-
-    fn stats(&self) -> PoolStats {
-        self.stats()
-    }
-
-    fn close(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.close()
-    }
-}
+client_core::impl_api_client!(Client, ResponseFuture, "stage3-tokio");
 
 /// The future of a response: [`Client::request`] says what dropping it does.
 ///
@@ -160,7 +121,7 @@ pub struct ResponseFuture {
 // Boxing the request would cost every call an allocation to make an unpolled future smaller.
 #[allow(clippy::large_enum_variant)]
 enum State {
-    New(Request<Full<Bytes>>),
+    New(Request),
     Accepted {
         reply: oneshot::Receiver<Answer>,
         /// Its number in the pool, by which to leave it.
@@ -170,7 +131,7 @@ enum State {
 }
 
 impl Future for ResponseFuture {
-    type Output = Result<Response<Body>, Error>;
+    type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -191,9 +152,9 @@ impl Future for ResponseFuture {
 }
 
 /// Checks a request, starts its clock and hands it to the pool.
-fn accept(pool: &Arc<Pool>, request: Request<Full<Bytes>>) -> Result<State, Error> {
+fn accept(pool: &Arc<Pool>, request: Request) -> Result<State, Error> {
     let outgoing = Outgoing::new(request)?;
-    pool.dialer.security.check(&outgoing.origin)?;
+    pool.setup.tls.check(&outgoing.origin)?;
     let (sender, reply) = oneshot::channel();
     let deadline = pool.config.total_timeout.map(|limit| after(Instant::now(), limit));
     let request = PendingRequest::new(outgoing, sender, deadline, pool.config.body_window);

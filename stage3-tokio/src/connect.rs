@@ -8,7 +8,8 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use client_core::{
-    AttemptError, Config, Error, HappyEyeballs, Lookups, Origin, Scheme, TimeoutPhase, io_model,
+    AttemptError, Config, Error, HappyEyeballs, Lookups, Origin, Scheme, TimeoutPhase,
+    io_model, tls::TlsSetup,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -18,27 +19,28 @@ use tokio::{
 };
 
 use crate::{
-    parts::{Dial, Parts, guarded},
+    connector::{Connector, Connectors},
     resolver,
     runtime::Handle,
     timer::Timer,
-    tls::Security,
-    transport::Stream,
+    tls,
+    tls_connector::TlsConnector,
+    transport::{Stream, catch_open},
 };
 
 /// What connections are made with, besides the settings.
-pub(crate) struct Dialer {
+pub(crate) struct ConnectSetup {
     resolver: Lookups,
-    dial: Option<Arc<dyn Dial>>,
-    pub(crate) security: Security,
+    connector: Option<Arc<dyn Connector>>,
+    pub(crate) tls: TlsSetup<dyn TlsConnector>,
 }
 
-impl Dialer {
-    pub(crate) fn new(config: &Config, parts: Parts, runtime: Handle) -> Self {
-        Dialer {
+impl ConnectSetup {
+    pub(crate) fn new(config: &Config, connectors: Connectors, runtime: Handle) -> Self {
+        ConnectSetup {
             resolver: resolver::new(config, runtime),
-            dial: parts.dial,
-            security: Security::new(config.tls.clone(), parts.secure),
+            connector: connectors.connector,
+            tls: TlsSetup::new(config.tls.clone(), connectors.tls_connector),
         }
     }
 }
@@ -51,16 +53,16 @@ impl Dialer {
 pub(crate) async fn connect(
     origin: &Origin,
     config: &Config,
-    dialer: &Dialer,
+    setup: &ConnectSetup,
 ) -> Result<Stream, Error> {
     let connected = async {
-        let stream = match &dialer.dial {
-            Some(dial) => dialled(origin, &**dial).await?,
-            None => Stream::Tcp(tcp(origin, config, &dialer.resolver).await?),
+        let stream = match &setup.connector {
+            Some(connector) => by_connector(origin, &**connector).await?,
+            None => Stream::Tcp(tcp(origin, config, &setup.resolver).await?),
         };
         match origin.scheme() {
             Scheme::Http => Ok(stream),
-            Scheme::Https => dialer.security.secure(origin, stream).await,
+            Scheme::Https => tls::connect(&setup.tls, origin, stream).await,
         }
     };
     timeout(config.connect_timeout, connected)
@@ -68,10 +70,10 @@ pub(crate) async fn connect(
         .unwrap_or_else(|_| Err(Error::timeout(TimeoutPhase::Connect, config)))
 }
 
-/// By the user's part.
-async fn dialled(origin: &Origin, dial: &dyn Dial) -> Result<Stream, Error> {
-    io_model!(connect, why = "dial");
-    let opened = guarded(|| dial.dial(origin)).await;
+/// By the user's connector.
+async fn by_connector(origin: &Origin, connector: &dyn Connector) -> Result<Stream, Error> {
+    io_model!(connect, why = "connector");
+    let opened = catch_open(|| connector.connect(origin)).await;
     opened.map(Stream::Other).map_err(|e| Error::io("opening a stream to the origin", e))
 }
 

@@ -9,7 +9,7 @@
 //! Modules, from the caller to the socket: `client` (the handle), `pending` (a request on its way),
 //! `pool` (who gets which connection), `owner` (the connection task), `connection` (the life of one
 //! HTTP/1.1 connection), `framing` (bytes and messages), `connect`, `resolver` and `tls` (from a name
-//! to a stream), `transport`, `parts` (what a user may replace). `timer` has the timers of a
+//! to a stream), `transport`, `connector` and `tls_connector` (what a user may replace). `timer` has the timers of a
 //! connection, `runtime` chooses the runtime, and `sync` has the primitives that tasks and callers
 //! share.
 //!
@@ -30,6 +30,7 @@
 mod client;
 mod connect;
 mod connection;
+mod connector;
 mod framing;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -38,7 +39,6 @@ pub mod fuzzing;
 #[cfg(feature = "openssl")]
 mod openssl;
 mod owner;
-mod parts;
 mod pending;
 mod pool;
 mod resolver;
@@ -46,6 +46,7 @@ mod runtime;
 mod sync;
 mod timer;
 mod tls;
+mod tls_connector;
 mod transport;
 
 #[cfg(feature = "openssl")]
@@ -55,5 +56,6 @@ pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
     PoolStats, Resolver, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
 };
-pub use parts::{Dial, Opening, Parts, Secure};
-pub use transport::Transport;
+pub use connector::{Connector, Connectors};
+pub use tls_connector::TlsConnector;
+pub use transport::{Opening, Transport};

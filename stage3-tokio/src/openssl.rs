@@ -1,4 +1,4 @@
-//! TLS by OpenSSL, as a part in place of rustls (feature `openssl`).
+//! TLS by OpenSSL, in place of rustls (feature `openssl`).
 //!
 //! OpenSSL reads and writes the stream itself, and with TLS 1.2 a server may begin a second
 //! handshake in the middle of a response. Then a read has to write, and a write has to read.
@@ -33,18 +33,18 @@ use rustls::OtherError;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
-    parts::{Opening, Secure},
-    transport::Transport,
+    tls_connector::TlsConnector,
+    transport::{Opening, Transport},
 };
 
-/// OpenSSL in place of rustls: `Parts::new().secure(OpenSsl::new(&tls)?)`.
+/// OpenSSL in place of rustls: `Connectors::new().tls_connector(Arc::new(OpenSsl::new(&tls)?))`.
 #[derive(Debug)]
 pub struct OpenSsl {
     connector: SslConnector,
 }
 
 impl OpenSsl {
-    /// A part with these settings. The system's roots are where OpenSSL looks for them.
+    /// With these settings. The system's roots are where OpenSSL looks for them.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ fn identify(builder: &mut SslConnectorBuilder, settings: &Tls) -> Result<(), Err
     builder.set_private_key(&*PKey::private_key_from_der(identity.key.secret_der())?)
 }
 
-impl Secure for OpenSsl {
-    fn secure(&self, origin: &Origin, stream: Box<dyn Transport>) -> Opening {
+impl TlsConnector for OpenSsl {
+    fn connect(&self, origin: &Origin, stream: Box<dyn Transport>) -> Opening {
         let session = self.session(origin, stream);
         Box::pin(async move {
             let mut session = session?;

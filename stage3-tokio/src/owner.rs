@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn run(mut slot: Slot) {
     let connected = select! {
         biased;
-        result = connect(&slot.origin, &slot.pool.config, &slot.pool.dialer) => result,
+        result = connect(&slot.origin, &slot.pool.config, &slot.pool.setup) => result,
         () = slot.abandoned() => Err(Error::ShutDown), // no waiter is left to receive the error
     };
     match connected {

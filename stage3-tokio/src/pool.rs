@@ -28,8 +28,8 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    connect::Dialer,
-    parts::Parts,
+    connect::ConnectSetup,
+    connector::Connectors,
     pending::PendingRequest,
     runtime::{self, AbortOnDropHandle, Handle},
     sync::{Mutex, MutexGuard, Notify, TaskTracker},
@@ -40,7 +40,7 @@ type Policy = pool::Pool<Box<PendingRequest>>;
 /// The pool of one client.
 pub(crate) struct Pool {
     pub(crate) config: Arc<Config>,
-    pub(crate) dialer: Dialer,
+    pub(crate) setup: ConnectSetup,
     /// Makes the connection task of a slot.
     connection_task: fn(Slot) -> BoxFuture<'static, ()>,
     runtime: Handle,
@@ -77,7 +77,7 @@ enum Deferred {
 impl Pool {
     pub(crate) fn new(
         config: Config,
-        parts: Parts,
+        connectors: Connectors,
         connection_task: fn(Slot) -> BoxFuture<'static, ()>,
     ) -> Result<Arc<Self>, Error> {
         let tasks = TaskTracker::new();
@@ -85,9 +85,9 @@ impl Pool {
         let policy = Policy::new(Limits::from(&config));
         let (notifiers, cancelled) = (Vec::new(), Vec::new());
         let state = Mutex::new(State { policy, notifiers, cancelled });
-        let dialer = Dialer::new(&config, parts, runtime.clone());
+        let setup = ConnectSetup::new(&config, connectors, runtime.clone());
         let config = Arc::new(config);
-        Ok(Arc::new(Pool { config, dialer, connection_task, runtime, tasks, state }))
+        Ok(Arc::new(Pool { config, setup, connection_task, runtime, tasks, state }))
     }
 
     /// Asks for a connection.

@@ -11,21 +11,20 @@
 use std::{
     io::{self, IoSlice, Read},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use client_core::{
     Error, Origin, io_model,
-    tls::{TlsClient, server_name},
+    tls::{TlsClient, TlsSetup, server_name},
 };
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
 use crate::{
-    parts::{Secure, guarded},
-    transport::{Stream, Transport},
+    tls_connector::TlsConnector,
+    transport::{Stream, Transport, catch_open},
 };
 
 /// The most that a record carries (RFC 8446 section 5.1).
@@ -97,54 +96,26 @@ impl<S: Transport> AsyncWrite for Tls<S> {
     }
 }
 
-/// How streams for `https` origins are secured.
-#[derive(Debug)]
-pub(crate) enum Security {
-    Rustls(TlsClient),
-    /// By what the user replaced it with.
-    Part(Arc<dyn Secure>),
-}
-
-impl Security {
-    pub(crate) fn new(settings: client_core::Tls, part: Option<Arc<dyn Secure>>) -> Self {
-        match part {
-            Some(part) => Security::Part(part),
-            None => Security::Rustls(TlsClient::new(settings)),
+/// Puts TLS over a stream.
+///
+/// # Errors
+///
+/// [`Error::Tls`] if the handshake fails.
+pub(crate) async fn connect(
+    setup: &TlsSetup<dyn TlsConnector>,
+    origin: &Origin,
+    stream: Stream,
+) -> Result<Stream, Error> {
+    io_model!(tls, why = "handshake");
+    let stream = match setup {
+        TlsSetup::Rustls(client) => rustls(client, origin, stream).await?,
+        TlsSetup::Replaced(connector) => {
+            catch_open(|| connector.connect(origin, Box::new(stream)))
+                .await
+                .map_err(Error::handshake)?
         }
-    }
-
-    /// Checks at acceptance, on the caller's thread, what connecting will need.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsClient::check`]'s.
-    pub(crate) fn check(&self, origin: &Origin) -> Result<(), Error> {
-        match self {
-            Security::Rustls(client) => client.check(origin),
-            Security::Part(_) => Ok(()),
-        }
-    }
-
-    /// Puts TLS over a stream.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tls`] if the handshake fails.
-    pub(crate) async fn secure(
-        &self,
-        origin: &Origin,
-        stream: Stream,
-    ) -> Result<Stream, Error> {
-        io_model!(tls, why = "handshake");
-        let secured = match self {
-            Security::Rustls(client) => rustls(client, origin, stream).await?,
-            Security::Part(part) => {
-                let secured = guarded(|| part.secure(origin, Box::new(stream))).await;
-                secured.map_err(Error::handshake)?
-            }
-        };
-        Ok(Stream::Other(secured))
-    }
+    };
+    Ok(Stream::Other(stream))
 }
 
 async fn rustls(
@@ -152,7 +123,7 @@ async fn rustls(
     origin: &Origin,
     stream: Stream,
 ) -> Result<Box<dyn Transport>, Error> {
-    let stream = TlsConnector::from(client.config()?)
+    let stream = tokio_rustls::TlsConnector::from(client.config()?)
         .connect_with(server_name(origin)?, stream, |session| {
             session.set_buffer_limit(Some(RECORD));
         })

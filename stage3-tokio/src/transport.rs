@@ -8,19 +8,22 @@
 
 use std::{
     io::{self, IoSlice},
+    panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
+#[cfg(unix)]
+use client_core::send_vectored;
+use client_core::{catch_panic, panicked};
+use futures::{FutureExt, future::BoxFuture};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, ReadHalf, WriteHalf, split},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
-
-use crate::parts::guard_poll;
 
 /// A stream of bytes in both directions; every type that can be one is.
 ///
@@ -34,10 +37,26 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
 
+/// A stream that is being opened, or put under TLS. Dropping it gives that up.
+pub type Opening = BoxFuture<'static, io::Result<Box<dyn Transport>>>;
+
+/// Calls foreign code and awaits the stream that it opens. A panic in either becomes an error.
+pub(crate) async fn catch_open(
+    foreign: impl FnOnce() -> Opening,
+) -> io::Result<Box<dyn Transport>> {
+    let opened = AssertUnwindSafe(async { foreign().await });
+    opened.catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// Polls foreign code. A panic of it becomes an error.
+fn catch_poll<T>(foreign: impl FnOnce() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    catch_panic(foreign).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+}
+
 /// A stream, or half of one.
 pub(crate) enum Either<T, O> {
     Tcp(T),
-    /// TLS, or what the user's parts made.
+    /// TLS, or what a user's connector made.
     Other(O),
 }
 
@@ -64,12 +83,12 @@ impl Stream {
     }
 }
 
-/// Polls the one or the other; foreign code under [`guard_poll`].
+/// Polls the one or the other; a panic of foreign code becomes an error.
 macro_rules! poll {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream.get_mut() {
             Either::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            Either::Other(stream) => guard_poll(|| Pin::new(stream).$method($($argument),*)),
+            Either::Other(stream) => catch_poll(|| Pin::new(stream).$method($($argument),*)),
         }
     };
 }
@@ -105,7 +124,7 @@ where
         match self.get_mut() {
             Either::Tcp(stream) => poll_send((*stream).as_ref(), cx, pieces),
             Either::Other(stream) => {
-                guard_poll(|| Pin::new(stream).poll_write_vectored(cx, pieces))
+                catch_poll(|| Pin::new(stream).poll_write_vectored(cx, pieces))
             }
         }
     }
@@ -118,43 +137,24 @@ where
         match self.get_mut() {
             // Its drop does it, without a system call more.
             Either::Tcp(_) => Poll::Ready(Ok(())),
-            Either::Other(stream) => guard_poll(|| Pin::new(stream).poll_shutdown(cx)),
+            Either::Other(stream) => catch_poll(|| Pin::new(stream).poll_shutdown(cx)),
         }
     }
 }
 
-/// A vectored write that raises no SIGPIPE. The standard library asks for that in plain writes
-/// only. On Apple systems mio sets an option of the socket.
-#[cfg(all(unix, not(target_vendor = "apple")))]
+/// A vectored write that raises no SIGPIPE.
 fn poll_send(
     tcp: &TcpStream,
     cx: &mut Context<'_>,
     pieces: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-    use tokio::io::Interest;
     loop {
         ready!(tcp.poll_write_ready(cx))?;
-        let sent = tcp.try_io(Interest::WRITABLE, || {
-            let mut control = SendAncillaryBuffer::default();
-            Ok(sendmsg(tcp, pieces, &mut control, SendFlags::NOSIGNAL)?)
-        });
+        #[cfg(unix)]
+        let sent = tcp.try_io(Interest::WRITABLE, || send_vectored(tcp, pieces));
+        #[cfg(not(unix))]
+        let sent = tcp.try_write_vectored(pieces);
         match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            sent => return Poll::Ready(sent),
-        }
-    }
-}
-
-#[cfg(not(all(unix, not(target_vendor = "apple"))))]
-fn poll_send(
-    tcp: &TcpStream,
-    cx: &mut Context<'_>,
-    pieces: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(tcp.poll_write_ready(cx))?;
-        match tcp.try_write_vectored(pieces) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             sent => return Poll::Ready(sent),
         }

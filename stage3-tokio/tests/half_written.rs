@@ -14,7 +14,7 @@ use bytes::Bytes;
 use client_core::Error;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Client, Dial, ErrorKind, Opening, Origin, Parts, Transport};
+use stage3_tokio::{Client, Connector, Connectors, ErrorKind, Opening, Origin, Transport};
 use testbed::{
     Server, certs, reply,
     run::{block_on, bounded},
@@ -37,8 +37,8 @@ struct Stream {
     broken: bool,
 }
 
-impl Dial for Brittle {
-    fn dial(&self, origin: &Origin) -> Opening {
+impl Connector for Brittle {
+    fn connect(&self, origin: &Origin) -> Opening {
         let (left, host, port) = (self.clone(), origin.host().to_owned(), origin.port());
         Box::pin(async move {
             let tcp = TcpStream::connect((host, port)).await?;
@@ -104,8 +104,8 @@ fn post(left: usize) -> (Result<Bytes, Error>, u64) {
         })
     });
     let brittle = Brittle(Arc::new(AtomicUsize::new(NEVER)));
-    let parts = Parts::new().dial(brittle.clone());
-    let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+    let connectors = Connectors::new().connector(Arc::new(brittle.clone()));
+    let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
     let send = |body: Vec<u8>| {
         let request = Request::post(server.url("/")).body(Full::from(body)).unwrap();
         let call = client.request(request);

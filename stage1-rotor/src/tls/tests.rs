@@ -5,7 +5,7 @@ use std::{
     sync::{LazyLock, Mutex, MutexGuard},
 };
 
-use client_core::Roots;
+use client_core::{Error, Roots, tls::TlsClient};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, ServerConnection, crypto::ring};
 

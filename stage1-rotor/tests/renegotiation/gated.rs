@@ -9,10 +9,10 @@ use std::{
 };
 
 use stage1_rotor::{
-    Dial, Origin, Transport,
+    Connector, Origin, Socket, Transport,
     rotor::{
         EventSet, Evented, PollOpt,
-        mio::{Selector, Token, tcp::TcpStream, unix::EventedFd},
+        mio::{Selector, Token, unix::EventedFd},
     },
 };
 
@@ -33,7 +33,7 @@ struct State {
 pub(crate) struct Gated(pub(crate) Gate);
 
 struct Stream {
-    tcp: TcpStream,
+    tcp: Socket,
     gate: Gate,
 }
 
@@ -69,10 +69,10 @@ impl Gate {
     }
 }
 
-impl Dial for Gated {
-    fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+impl Connector for Gated {
+    fn connect(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
         let address = (origin.host(), origin.port()).to_socket_addrs()?.next();
-        let tcp = TcpStream::connect(&address.ok_or(io::ErrorKind::NotFound)?)?;
+        let tcp = Socket::connect(address.ok_or(io::ErrorKind::NotFound)?)?;
         Ok(Box::new(Stream { tcp, gate: self.0.clone() }))
     }
 }

@@ -1,9 +1,11 @@
 //! OpenSSL: a read that waits to write, and then a write that waits for a read.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage1_rotor::{Client, OpenSsl, Parts};
+use stage1_rotor::{Client, Connectors, OpenSsl};
 use testbed::{
     Gate, Server, certs,
     openssl_server::Session,
@@ -47,8 +49,10 @@ fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
         let (server, record) = (server(asked.clone()), Record::start());
         let gate = gated::Gate::after(UPLOAD / 4);
         let secure = OpenSsl::new(&certs::trusting()).unwrap();
-        let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        let connectors = Connectors::new()
+            .connector(Arc::new(Gated(gate.clone())))
+            .tls_connector(Arc::new(secure));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         let request = Request::post(format!("https://localhost:{}/", server.port()));
         let upload = Bytes::from(vec![b'~'; UPLOAD]);
         let call = client.request(request.body(Full::from(upload)).unwrap());

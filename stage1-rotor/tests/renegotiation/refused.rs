@@ -1,11 +1,11 @@
 //! rustls: the refusal is an alert that nobody has asked for.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage1_rotor::{Body, Client, Error, ErrorKind, Parts};
+use stage1_rotor::{Body, Client, Connectors, Error, ErrorKind};
 use testbed::{
     certs,
     run::{block_on, bounded, eventually},
@@ -32,8 +32,8 @@ fn a_refusal_goes_out_though_the_client_only_reads() {
         let Some(mut server) = SServer::start(Version::Tls12) else { return };
         let record = Record::start();
         let gate = Gate::after(usize::MAX);
-        let parts = Parts::new().dial(Gated(gate.clone()));
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        let connectors = Connectors::new().connector(Arc::new(Gated(gate.clone())));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         let request = Request::get(server.url("/")).body(Full::default()).unwrap();
         let answering = thread::spawn(move || {
             server.wait_for("GET / HTTP/1.1");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use stage2_mio::{
-    Dial, Origin, Transport,
+    Connector, Origin, Socket, Transport,
     mio::{Interest, Registry, Token, event::Source, net::TcpStream},
 };
 
@@ -21,14 +21,14 @@ struct State {
     /// Writes that came to nothing.
     refused: usize,
     /// The stream, and how it is registered.
-    watched: Option<(Arc<Mutex<TcpStream>>, Registry, Token, Interest)>,
+    watched: Option<(Arc<Mutex<Socket<TcpStream>>>, Registry, Token, Interest)>,
 }
 
 /// Dials TCP, and puts the gate before it.
 pub(crate) struct Gated(pub(crate) Gate);
 
 struct Stream {
-    tcp: Arc<Mutex<TcpStream>>,
+    tcp: Arc<Mutex<Socket<TcpStream>>>,
     gate: Gate,
 }
 
@@ -62,11 +62,11 @@ impl Gate {
     }
 }
 
-impl Dial for Gated {
-    fn dial(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
+impl Connector for Gated {
+    fn connect(&self, origin: &Origin) -> io::Result<Box<dyn Transport>> {
         let address = (origin.host(), origin.port()).to_socket_addrs()?.next();
         let tcp = TcpStream::connect(address.ok_or(io::ErrorKind::NotFound)?)?;
-        Ok(Box::new(Stream { tcp: Arc::new(Mutex::new(tcp)), gate: self.0.clone() }))
+        Ok(Box::new(Stream { tcp: Arc::new(Mutex::new(tcp.into())), gate: self.0.clone() }))
     }
 }
 

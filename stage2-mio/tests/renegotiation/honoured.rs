@@ -1,11 +1,11 @@
 //! OpenSSL: a read that waits to write, and then a write that waits for a read.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage2_mio::{Client, Error, OpenSsl, Parts};
+use stage2_mio::{Client, Connectors, Error, OpenSsl};
 use testbed::{
     Gate, Server, certs,
     openssl_server::Session,
@@ -49,9 +49,11 @@ fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {
         let (server, (record, _guard)) = (server(asked.clone()), Record::start());
         let gate = gated::Gate::after(UPLOAD / 4);
         let secure = OpenSsl::new(&certs::trusting()).unwrap();
-        let parts = Parts::new().dial(Gated(gate.clone())).secure(secure);
+        let connectors = Connectors::new()
+            .connector(Arc::new(Gated(gate.clone())))
+            .tls_connector(Arc::new(secure));
         let (client, mut driver) =
-            Client::with_driver(certs::trusting_config(), parts).unwrap();
+            Client::with_driver(certs::trusting_config(), connectors).unwrap();
         let request = Request::post(format!("https://localhost:{}/", server.port()));
         let upload = Bytes::from(vec![b'~'; UPLOAD]);
         let call = client.request(request.body(Full::from(upload)).unwrap());

@@ -1,11 +1,11 @@
 //! rustls: the refusal is an alert that nobody has asked for.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage2_mio::{Body, Client, Error, ErrorKind, Parts};
+use stage2_mio::{Body, Client, Connectors, Error, ErrorKind};
 use testbed::{
     Gate, certs,
     run::{bounded, eventually},
@@ -32,9 +32,9 @@ fn a_refusal_goes_out_though_the_client_only_reads() {
         let Some(mut server) = SServer::start(Version::Tls12) else { return };
         let (record, _guard) = Record::start();
         let gate = gated::Gate::after(usize::MAX);
-        let parts = Parts::new().dial(Gated(gate.clone()));
+        let connectors = Connectors::new().connector(Arc::new(Gated(gate.clone())));
         let (client, mut driver) =
-            Client::with_driver(certs::trusting_config(), parts).unwrap();
+            Client::with_driver(certs::trusting_config(), connectors).unwrap();
         let request = Request::get(server.url("/"));
         let call = client.request(request.body(Full::default()).unwrap());
 

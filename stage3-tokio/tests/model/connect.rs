@@ -1,34 +1,33 @@
 //! Connecting that ends as the world says.
 
-use std::{future::pending, sync::Arc};
+use std::{convert::Infallible, future::pending, sync::Arc};
 
-use client_core::{Config, Error, Origin};
+use client_core::{Config, Error, Origin, tls::TlsSetup};
 
 use super::{
-    parts::{Outcome, Parts, World},
+    connector::{Connectors, Outcome, World},
     runtime::Handle,
-    tls::Security,
     transport::Stream,
 };
 
-pub(crate) struct Dialer {
-    dial: Option<Arc<World>>,
-    pub(crate) security: Security,
+pub(crate) struct ConnectSetup {
+    connector: Option<Arc<World>>,
+    pub(crate) tls: TlsSetup<Infallible>,
 }
 
-impl Dialer {
-    pub(crate) fn new(config: &Config, parts: Parts, _: Handle) -> Self {
-        let security = Security::new(config.tls.clone(), parts.secure);
-        Dialer { dial: parts.dial, security }
+impl ConnectSetup {
+    pub(crate) fn new(config: &Config, connectors: Connectors, _: Handle) -> Self {
+        let tls = TlsSetup::new(config.tls.clone(), None);
+        ConnectSetup { connector: connectors.connector, tls }
     }
 }
 
 pub(crate) async fn connect(
     origin: &Origin,
     _: &Config,
-    dialer: &Dialer,
+    setup: &ConnectSetup,
 ) -> Result<Stream, Error> {
-    let world = dialer.dial.clone().expect("a world");
+    let world = setup.connector.clone().expect("a world");
     let outcome = world.outcomes.lock().unwrap().pop_front();
     match outcome.unwrap_or(Outcome::Connects) {
         Outcome::Connects => Ok(Stream(world)),

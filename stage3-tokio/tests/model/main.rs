@@ -19,11 +19,10 @@ mod pool;
 
 mod connect;
 mod connection;
-mod parts;
+mod connector;
 mod runtime;
 mod steps;
 mod sync;
-mod tls;
 mod transport;
 
 use std::{
@@ -40,7 +39,7 @@ use loom::{future::block_on, thread};
 
 use self::{
     client::Client,
-    parts::{Outcome, Parts, World},
+    connector::{Connectors, Outcome, World},
     steps::explore,
 };
 
@@ -50,8 +49,9 @@ fn client_of_one(world: &Arc<World>) -> Client {
 }
 
 fn client_on(runtime: RuntimeChoice, world: &Arc<World>) -> Client {
-    let parts = Parts { dial: Some(world.clone()), secure: None };
-    Client::with_parts(Config::new().max_per_origin(1).runtime(runtime), parts).unwrap()
+    let connectors = Connectors { connector: Some(world.clone()) };
+    Client::with_connectors(Config::new().max_per_origin(1).runtime(runtime), connectors)
+        .unwrap()
 }
 
 /// A call that has been accepted.

@@ -2,6 +2,6 @@
 
 use std::sync::Arc;
 
-use super::parts::World;
+use super::connector::World;
 
 pub(crate) struct Stream(pub(crate) Arc<World>);

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use stage3_tokio::{Dial, Opening, Origin, Transport};
+use stage3_tokio::{Connector, Opening, Origin, Transport};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -64,8 +64,8 @@ impl Gate {
     }
 }
 
-impl Dial for Gated {
-    fn dial(&self, origin: &Origin) -> Opening {
+impl Connector for Gated {
+    fn connect(&self, origin: &Origin) -> Opening {
         let (gate, host, port) = (self.0.clone(), origin.host().to_owned(), origin.port());
         Box::pin(async move {
             let tcp = TcpStream::connect((host, port)).await?;

@@ -13,15 +13,15 @@ mod honoured;
 mod record;
 mod refused;
 
-use stage3_tokio::{Client, Parts};
+use stage3_tokio::{Client, Connectors};
 use testbed::certs;
 use tokio::runtime::{Builder, Runtime};
 
 /// A client, and the runtime of one thread that it lives on.
-fn client(parts: Parts) -> (Client, Runtime) {
+fn client(connectors: Connectors) -> (Client, Runtime) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let inside = runtime.enter();
-    let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+    let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
     drop(inside);
     (client, runtime)
 }

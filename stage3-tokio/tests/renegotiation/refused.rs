@@ -1,11 +1,11 @@
 //! rustls: the refusal is an alert that nobody has asked for.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Body, Error, ErrorKind, Parts};
+use stage3_tokio::{Body, Connectors, Error, ErrorKind};
 use testbed::{
     Gate,
     run::{bounded, eventually},
@@ -31,7 +31,8 @@ fn a_refusal_goes_out_though_the_client_only_reads() {
     bounded("a_refusal_goes_out_though_the_client_only_reads", || {
         let Some(mut server) = SServer::start(Version::Tls12) else { return };
         let gate = gated::Gate::after(usize::MAX);
-        let (client, runtime) = client(Parts::new().dial(Gated(gate.clone())));
+        let (client, runtime) =
+            client(Connectors::new().connector(Arc::new(Gated(gate.clone()))));
         let request = Request::get(server.url("/"));
         let call = client.request(request.body(Full::default()).unwrap());
 

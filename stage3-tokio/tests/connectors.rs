@@ -1,4 +1,4 @@
-//! Parts that a user may replace, and what becomes of their failures.
+//! Connectors that a user may replace, and what becomes of their failures.
 
 use std::{
     io,
@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use stage3_tokio::{
-    Client, Error, ErrorKind, Name, Opening, Origin, Parts, Resolver, Resolving, Secure,
-    Transport,
+    Client, Connector, Connectors, Error, ErrorKind, Name, Opening, Origin, Resolver,
+    Resolving, TlsConnector, Transport,
 };
 use testbed::{
     Server, certs,
@@ -24,15 +24,15 @@ use testbed::{
 };
 use tokio::net::TcpStream;
 
-/// Dials a server, whatever the origin; at first as `before` says, once.
+/// Connects to a server, whatever the origin; at first as `before` says, once.
 struct Direct {
     port: u16,
     calls: Arc<AtomicUsize>,
     before: fn() -> io::Result<()>,
 }
 
-impl stage3_tokio::Dial for Direct {
-    fn dial(&self, _: &Origin) -> Opening {
+impl Connector for Direct {
+    fn connect(&self, _: &Origin) -> Opening {
         let first = self.calls.fetch_add(1, Ordering::SeqCst) == 0;
         let (before, port) = (self.before, self.port);
         Box::pin(async move {
@@ -45,11 +45,11 @@ impl stage3_tokio::Dial for Direct {
     }
 }
 
-/// TLS that nobody can put over anything.
+/// Puts TLS over nothing.
 struct Unable;
 
-impl Secure for Unable {
-    fn secure(&self, _: &Origin, _: Box<dyn Transport>) -> Opening {
+impl TlsConnector for Unable {
+    fn connect(&self, _: &Origin, _: Box<dyn Transport>) -> Opening {
         panic!("no TLS today");
     }
 }
@@ -72,7 +72,7 @@ fn server() -> Server {
     })
 }
 
-fn dial(server: &Server, before: fn() -> io::Result<()>) -> (Direct, Arc<AtomicUsize>) {
+fn direct(server: &Server, before: fn() -> io::Result<()>) -> (Direct, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
     (Direct { port: server.addr().port(), calls: calls.clone(), before }, calls)
 }
@@ -83,12 +83,14 @@ fn get(client: &Client, url: &str) -> Result<Bytes, Error> {
 }
 
 #[test]
-fn a_dialled_stream_needs_no_name_and_is_kept() {
-    bounded("a_dialled_stream_needs_no_name_and_is_kept", || {
+fn a_stream_of_a_connector_needs_no_name_and_is_kept() {
+    bounded("a_stream_of_a_connector_needs_no_name_and_is_kept", || {
         let server = server();
-        let (dial, calls) = dial(&server, || Ok(()));
+        let (connector, calls) = direct(&server, || Ok(()));
         let config = certs::trusting_config().resolver(Unasked);
-        let client = Client::with_parts(config, Parts::new().dial(dial)).unwrap();
+        let client =
+            Client::with_connectors(config, Connectors::new().connector(Arc::new(connector)))
+                .unwrap();
         for _ in 0..3 {
             assert_eq!(get(&client, "http://nowhere.invalid/").unwrap(), "hello");
         }
@@ -97,12 +99,12 @@ fn a_dialled_stream_needs_no_name_and_is_kept() {
 }
 
 #[test]
-fn tls_runs_over_a_dialled_stream() {
-    bounded("tls_runs_over_a_dialled_stream", || {
+fn tls_runs_over_a_stream_of_a_connector() {
+    bounded("tls_runs_over_a_stream_of_a_connector", || {
         let server = over_tls(server);
-        let (dial, _) = dial(&server, || Ok(()));
-        let parts = Parts::new().dial(dial);
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        let (connector, _) = direct(&server, || Ok(()));
+        let connectors = Connectors::new().connector(Arc::new(connector));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         assert_eq!(get(&client, "https://pinned.invalid/").unwrap(), "hello");
         let error = get(&client, "https://another.invalid/").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
@@ -110,15 +112,18 @@ fn tls_runs_over_a_dialled_stream() {
 }
 
 #[test]
-fn a_dial_that_fails_or_panics_fails_one_request() {
-    bounded("a_dial_that_fails_or_panics_fails_one_request", || {
+fn a_connector_that_fails_or_panics_fails_one_request() {
+    bounded("a_connector_that_fails_or_panics_fails_one_request", || {
         let failures: [fn() -> io::Result<()>; 2] =
-            [|| Err(io::ErrorKind::AddrInUse.into()), || panic!("no number to dial")];
+            [|| Err(io::ErrorKind::AddrInUse.into()), || panic!("no way to connect")];
         for failure in failures {
             let server = server();
-            let (dial, _) = dial(&server, failure);
-            let client =
-                Client::with_parts(certs::trusting_config(), Parts::new().dial(dial)).unwrap();
+            let (connector, _) = direct(&server, failure);
+            let client = Client::with_connectors(
+                certs::trusting_config(),
+                Connectors::new().connector(Arc::new(connector)),
+            )
+            .unwrap();
             let error = get(&client, "http://host/").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
             assert_eq!(client.stats().created, 0);
@@ -128,12 +133,13 @@ fn a_dial_that_fails_or_panics_fails_one_request() {
 }
 
 #[test]
-fn a_dialled_stream_that_nobody_takes_fails_one_request() {
-    bounded("a_dialled_stream_that_nobody_takes_fails_one_request", || {
-        let nobody = Refusing::new();
-        let dial = Direct { port: nobody.addr().port(), ..dial(&server(), || Ok(())).0 };
-        let parts = Parts::new().dial(dial);
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+fn a_stream_that_is_refused_fails_one_request() {
+    bounded("a_stream_that_is_refused_fails_one_request", || {
+        let refusing = Refusing::new();
+        let connector =
+            Direct { port: refusing.addr().port(), ..direct(&server(), || Ok(())).0 };
+        let connectors = Connectors::new().connector(Arc::new(connector));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         for url in ["http://host/", "https://host/"] {
             assert_eq!(get(&client, url).unwrap_err().kind(), ErrorKind::Io);
         }
@@ -142,11 +148,14 @@ fn a_dialled_stream_that_nobody_takes_fails_one_request() {
 }
 
 #[test]
-fn security_that_panics_fails_one_request() {
-    bounded("security_that_panics_fails_one_request", || {
+fn a_tls_connector_that_panics_fails_one_request() {
+    bounded("a_tls_connector_that_panics_fails_one_request", || {
         let server = server();
-        let client =
-            Client::with_parts(certs::trusting_config(), Parts::new().secure(Unable)).unwrap();
+        let client = Client::with_connectors(
+            certs::trusting_config(),
+            Connectors::new().tls_connector(Arc::new(Unable)),
+        )
+        .unwrap();
         let url = format!("https://localhost:{}/", server.addr().port());
         assert_eq!(get(&client, &url).unwrap_err().kind(), ErrorKind::Tls);
         assert_eq!(get(&client, &server.url("/")).unwrap(), "hello");

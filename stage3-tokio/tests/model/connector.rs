@@ -1,6 +1,6 @@
 //! The world on the other side, and what becomes of connects to it.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, task::Waker};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use loom::sync::Mutex;
 
@@ -14,12 +14,11 @@ pub(crate) enum Outcome {
 }
 
 #[derive(Default)]
-pub(crate) struct Parts {
-    pub(crate) dial: Option<Arc<World>>,
-    pub(crate) secure: Option<Infallible>,
+pub(crate) struct Connectors {
+    pub(crate) connector: Option<Arc<World>>,
 }
 
-impl Parts {
+impl Connectors {
     pub(crate) fn new() -> Self {
         Self::default()
     }

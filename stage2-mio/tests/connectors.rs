@@ -1,4 +1,4 @@
-//! Parts that a user may replace, and what becomes of their failures.
+//! Connectors that a user may replace, and what becomes of their failures.
 
 use std::{
     io,
@@ -11,9 +11,9 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage1_rotor::{
-    Client, Error, ErrorKind, Name, Origin, Parts, Resolver, Resolving, Secure, Transport,
-    rotor::mio::tcp::TcpStream,
+use stage2_mio::{
+    Client, Connector, Connectors, Error, ErrorKind, Name, Origin, Resolver, Resolving, Socket,
+    TlsConnector, Transport, mio::net::TcpStream,
 };
 use testbed::{
     Server, certs,
@@ -23,27 +23,27 @@ use testbed::{
     server::over_tls,
 };
 
-/// Dials a server, whatever the origin; at first as `before` says, once.
+/// Connects to a server, whatever the origin; at first as `before` says, once.
 struct Direct {
     port: u16,
     calls: Arc<AtomicUsize>,
     before: fn() -> io::Result<()>,
 }
 
-impl stage1_rotor::Dial for Direct {
-    fn dial(&self, _: &Origin) -> io::Result<Box<dyn Transport>> {
+impl Connector for Direct {
+    fn connect(&self, _: &Origin) -> io::Result<Box<dyn Transport>> {
         if self.calls.fetch_add(1, Ordering::SeqCst) == 0 {
             (self.before)()?;
         }
-        Ok(Box::new(TcpStream::connect(&([127, 0, 0, 1], self.port).into())?))
+        Ok(Box::new(Socket::from(TcpStream::connect(([127, 0, 0, 1], self.port).into())?)))
     }
 }
 
-/// TLS that nobody can put over anything.
+/// Puts TLS over nothing.
 struct Unable;
 
-impl Secure for Unable {
-    fn secure(&self, _: &Origin, _: Box<dyn Transport>) -> io::Result<Box<dyn Transport>> {
+impl TlsConnector for Unable {
+    fn connect(&self, _: &Origin, _: Box<dyn Transport>) -> io::Result<Box<dyn Transport>> {
         panic!("no TLS today");
     }
 }
@@ -66,7 +66,7 @@ fn server() -> Server {
     })
 }
 
-fn dial(server: &Server, before: fn() -> io::Result<()>) -> (Direct, Arc<AtomicUsize>) {
+fn direct(server: &Server, before: fn() -> io::Result<()>) -> (Direct, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
     (Direct { port: server.addr().port(), calls: calls.clone(), before }, calls)
 }
@@ -77,12 +77,14 @@ fn get(client: &Client, url: &str) -> Result<Bytes, Error> {
 }
 
 #[test]
-fn a_dialled_stream_needs_no_name_and_is_kept() {
-    bounded("a_dialled_stream_needs_no_name_and_is_kept", || {
+fn a_stream_of_a_connector_needs_no_name_and_is_kept() {
+    bounded("a_stream_of_a_connector_needs_no_name_and_is_kept", || {
         let server = server();
-        let (dial, calls) = dial(&server, || Ok(()));
+        let (connector, calls) = direct(&server, || Ok(()));
         let config = certs::trusting_config().resolver(Unasked);
-        let client = Client::with_parts(config, Parts::new().dial(dial)).unwrap();
+        let client =
+            Client::with_connectors(config, Connectors::new().connector(Arc::new(connector)))
+                .unwrap();
         for _ in 0..3 {
             assert_eq!(get(&client, "http://nowhere.invalid/").unwrap(), "hello");
         }
@@ -91,12 +93,12 @@ fn a_dialled_stream_needs_no_name_and_is_kept() {
 }
 
 #[test]
-fn tls_runs_over_a_dialled_stream() {
-    bounded("tls_runs_over_a_dialled_stream", || {
+fn tls_runs_over_a_stream_of_a_connector() {
+    bounded("tls_runs_over_a_stream_of_a_connector", || {
         let server = over_tls(server);
-        let (dial, _) = dial(&server, || Ok(()));
-        let parts = Parts::new().dial(dial);
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+        let (connector, _) = direct(&server, || Ok(()));
+        let connectors = Connectors::new().connector(Arc::new(connector));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         assert_eq!(get(&client, "https://pinned.invalid/").unwrap(), "hello");
         let error = get(&client, "https://another.invalid/").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
@@ -104,15 +106,18 @@ fn tls_runs_over_a_dialled_stream() {
 }
 
 #[test]
-fn a_dial_that_fails_or_panics_fails_one_request() {
-    bounded("a_dial_that_fails_or_panics_fails_one_request", || {
+fn a_connector_that_fails_or_panics_fails_one_request() {
+    bounded("a_connector_that_fails_or_panics_fails_one_request", || {
         let failures: [fn() -> io::Result<()>; 2] =
-            [|| Err(io::ErrorKind::AddrInUse.into()), || panic!("no number to dial")];
+            [|| Err(io::ErrorKind::AddrInUse.into()), || panic!("no way to connect")];
         for failure in failures {
             let server = server();
-            let (dial, _) = dial(&server, failure);
-            let client =
-                Client::with_parts(certs::trusting_config(), Parts::new().dial(dial)).unwrap();
+            let (connector, _) = direct(&server, failure);
+            let client = Client::with_connectors(
+                certs::trusting_config(),
+                Connectors::new().connector(Arc::new(connector)),
+            )
+            .unwrap();
             let error = get(&client, "http://host/").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
             assert_eq!(client.stats().created, 0);
@@ -122,12 +127,13 @@ fn a_dial_that_fails_or_panics_fails_one_request() {
 }
 
 #[test]
-fn a_dialled_stream_that_nobody_takes_fails_one_request() {
-    bounded("a_dialled_stream_that_nobody_takes_fails_one_request", || {
-        let nobody = Refusing::new();
-        let dial = Direct { port: nobody.addr().port(), ..dial(&server(), || Ok(())).0 };
-        let parts = Parts::new().dial(dial);
-        let client = Client::with_parts(certs::trusting_config(), parts).unwrap();
+fn a_stream_that_is_refused_fails_one_request() {
+    bounded("a_stream_that_is_refused_fails_one_request", || {
+        let refusing = Refusing::new();
+        let connector =
+            Direct { port: refusing.addr().port(), ..direct(&server(), || Ok(())).0 };
+        let connectors = Connectors::new().connector(Arc::new(connector));
+        let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
         for url in ["http://host/", "https://host/"] {
             assert_eq!(get(&client, url).unwrap_err().kind(), ErrorKind::Io);
         }
@@ -136,11 +142,14 @@ fn a_dialled_stream_that_nobody_takes_fails_one_request() {
 }
 
 #[test]
-fn security_that_panics_fails_one_request() {
-    bounded("security_that_panics_fails_one_request", || {
+fn a_tls_connector_that_panics_fails_one_request() {
+    bounded("a_tls_connector_that_panics_fails_one_request", || {
         let server = server();
-        let client =
-            Client::with_parts(certs::trusting_config(), Parts::new().secure(Unable)).unwrap();
+        let client = Client::with_connectors(
+            certs::trusting_config(),
+            Connectors::new().tls_connector(Arc::new(Unable)),
+        )
+        .unwrap();
         let url = format!("https://localhost:{}/", server.addr().port());
         assert_eq!(get(&client, &url).unwrap_err().kind(), ErrorKind::Tls);
         assert_eq!(get(&client, &server.url("/")).unwrap(), "hello");
