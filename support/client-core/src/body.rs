@@ -1,15 +1,14 @@
 //! The body of a response, and the window between the socket and its reader.
 //!
 //! Its rules:
-//! - a body that came whole with its head costs no shared state at all;
+//! - a body that came whole with its head needs no shared state;
 //! - otherwise sender and reader share a queue. The sender stops when the bytes in it fill the
-//!   window, and is woken once, when half of the window is free again: a wake for each piece would
+//!   window, and is woken once, when half of the window is free again. A wake for each piece would
 //!   cost more than the pieces;
 //! - what was received before an error is read before the error;
-//! - the end is told when it is known whether the request was sent whole, and not before: at its
-//!   end a body has the answer ([`Exchange::upload`]);
-//! - a reader that goes wakes the sender, a sender that goes ends the reader. Nobody waits for
-//!   someone who is no longer there.
+//! - the end comes once it is known whether the request was sent whole ([`Exchange::upload`]);
+//! - dropping the reader wakes the sender, and dropping the sender ends the body with an error, so
+//!   neither waits for a side that does not exist.
 
 use std::{
     collections::VecDeque,
@@ -33,9 +32,9 @@ use crate::{
 /// The body of a response: an [`http_body::Body`] whose pieces come as the socket brings them.
 ///
 /// A server may answer before it has read the whole request, and the client then goes on sending.
-/// The pieces of the body come meanwhile; its end comes when sending is over, one way or the
-/// other. So at the end [`Exchange::upload`] says for certain whether the request was sent whole. A
-/// reader that collects the pieces keeps the body to ask it:
+/// The pieces of the body come meanwhile. Its end comes when sending has ended, so that
+/// [`Exchange::upload`] is then certain. A reader that collects the pieces keeps the body to read
+/// it:
 ///
 /// ```
 /// # use bytes::Bytes;
@@ -51,13 +50,13 @@ use crate::{
 /// # }).unwrap();
 /// ```
 ///
-/// Dropping it before its end closes its connection, unless the request is out and what has been
-/// received already is all of the body.
+/// Dropping it before its end closes its connection, unless the request was sent whole and all of
+/// the body has been received.
 ///
 /// # Cancel safety
 ///
-/// A frame that was waited for and not taken stays; nothing is lost by dropping the wait. Sending
-/// goes on though nobody polls.
+/// Dropping the future of a frame loses no frame. The client goes on sending the request while the
+/// body is not polled.
 #[derive(Default)]
 pub struct Body {
     inner: Inner,
@@ -79,7 +78,7 @@ pub struct Sender {
     window: usize,
 }
 
-/// The reader is gone.
+/// The reader was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -92,9 +91,9 @@ struct State {
     /// Bytes that are still to come into `pieces`, if the head announced them.
     expected: Option<u64>,
     upload: Upload,
-    /// How the body ended, once it has; taken by the reader after the last piece.
+    /// How the body ended. The reader takes it after the last piece.
     end: Option<Result<Option<HeaderMap>, Error>>,
-    /// The sender has nothing more to say, though the reader may not have seen it yet.
+    /// Nothing more will be pushed. The reader may not have taken all of it yet.
     ended: bool,
     /// The sender found the window full and waits for half of it.
     full: bool,
@@ -137,7 +136,7 @@ impl Body {
     }
 
     /// Which connection carries this body, and how its request got there, as far as is known now.
-    /// [`Exchange::upload`] is certain once the body has told its end, in success or failure.
+    /// [`Exchange::upload`] is certain once the body has ended, in success or failure.
     pub fn exchange(&self) -> Exchange {
         match &self.inner {
             Inner::Streaming(shared) => {
@@ -220,11 +219,11 @@ impl fmt::Debug for Body {
 
 impl Sender {
     /// Whether another piece may be pushed. `Pending` if the window is full: the waker is woken
-    /// once, when half of it is free. In any case it is woken when the reader goes.
+    /// once, when half of it is free. It is also woken when the reader is dropped.
     ///
     /// # Errors
     ///
-    /// [`Gone`] if the reader is.
+    /// [`Gone`] if the reader was dropped.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let mut state = self.shared.lock();
         if state.reader_gone {
@@ -243,7 +242,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Gone`] if the reader is.
+    /// [`Gone`] if the reader was dropped.
     ///
     /// # Cancel safety
     ///
@@ -252,7 +251,7 @@ impl Sender {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// Resolves when the reader goes.
+    /// Resolves when the reader is dropped.
     ///
     /// # Cancel safety
     ///
@@ -269,7 +268,7 @@ impl Sender {
         .await;
     }
 
-    /// Gives the reader one more piece. It may exceed the window: what was read must go somewhere.
+    /// Gives the reader one more piece. It may exceed the window, since it has been read already.
     pub fn push(&mut self, piece: Bytes) {
         let mut state = self.shared.lock();
         if piece.is_empty() || state.reader_gone {
@@ -297,7 +296,7 @@ impl Sender {
         self.end(Err(error));
     }
 
-    /// Whether the reader is gone.
+    /// Whether the reader was dropped.
     pub fn is_gone(&self) -> bool {
         self.shared.lock().reader_gone
     }
@@ -314,7 +313,8 @@ impl Sender {
     }
 }
 
-/// A sender that is dropped without a word, as when its thread panics, ends the reader's wait.
+/// A sender that is dropped before the end, as when its thread panics, ends the body with
+/// [`Error::ShutDown`].
 impl Drop for Sender {
     fn drop(&mut self) {
         self.end(Err(Error::ShutDown));
@@ -330,7 +330,7 @@ impl fmt::Debug for Sender {
 // ===== impl Shared and State =====
 
 impl State {
-    /// Leaves the sender's waker.
+    /// Keeps the sender's waker.
     fn watch(&mut self, cx: &mut Context<'_>) {
         if !self.sender.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.sender = Some(cx.waker().clone());
@@ -339,7 +339,7 @@ impl State {
 }
 
 impl Shared {
-    /// Nothing in here runs foreign code under the lock, so a poisoned one is still sound.
+    /// No foreign code runs under the lock, so a poisoned one is still sound.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -373,7 +373,7 @@ impl Shared {
     }
 }
 
-/// Wakes the reader after the lock is given back, so that it does not wake up to wait for it.
+/// Wakes the reader after unlocking, so that it does not wait for the lock.
 fn wake_reader(mut state: MutexGuard<'_, State>) {
     let waker = state.reader.take();
     drop(state);

@@ -1,4 +1,4 @@
-//! Points in time, of whatever clock a stage has: the crate reads none itself.
+//! Points in time of a stage's clock. This crate reads no clock.
 
 use std::{ops::Add, time::Duration};
 
@@ -7,7 +7,7 @@ pub trait Moment: Copy + Ord + Add<Duration, Output = Self> {}
 
 impl<T: Copy + Ord + Add<Duration, Output = Self>> Moment for T {}
 
-/// The longest that a limit of time is taken for: ten years. Adding more can overflow a clock.
+/// A longer limit of time counts as ten years, since adding it can overflow a clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The end of a span of time that begins now.

@@ -59,9 +59,9 @@ pub struct Config {
     pub body_window: usize,
     /// Sends small writes at once (`TCP_NODELAY`). Default true.
     pub tcp_nodelay: bool,
-    /// Where addresses come from; `None` is the system's resolver. Default `None`.
+    /// Looks names up. Default `None`: the system's resolver.
     pub resolver: Option<Arc<dyn Resolver>>,
-    /// Whom to trust, and who to be. Default: the system's roots, no certificate of our own.
+    /// Trusted roots and the client's certificate. Default: the system's roots, no certificate.
     pub tls: Tls,
     /// Which runtime stage 3 runs on; stages 1 and 2 have none to choose. Default
     /// [`RuntimeChoice::Auto`].

@@ -10,8 +10,8 @@ use crate::{Body, Config, Error, PoolStats};
 /// What a client sends: a request whose body is in memory.
 pub type Request = http::Request<Full<Bytes>>;
 
-/// What every stage's `Client` is. Users need not import it: each client has these as its own
-/// methods too.
+/// What every stage's `Client` can do. Users need not import it, since each client has these as
+/// methods of its own.
 pub trait ApiClient:
     Clone
     + Send
@@ -38,7 +38,7 @@ pub trait ApiClient:
     /// Sends a request. Nothing happens before the future is first polled.
     fn request(&self, request: Request) -> Self::Future;
 
-    /// The pool now.
+    /// The statistics of the pool at this moment.
     fn stats(&self) -> PoolStats;
 
     /// Ends the client: later requests get [`Error::ShutDown`], those that are accepted finish.

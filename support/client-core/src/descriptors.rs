@@ -1,4 +1,4 @@
-//! Running out of file descriptors: how an error says it.
+//! Errors that mean: there is no file descriptor left.
 //!
 //! A process may hold only so many descriptors (256 by default on macOS, 1,024 on most Linux
 //! systems), and so may the whole system. A connection attempt that hits either limit says nothing

@@ -1,7 +1,9 @@
 //! What can go wrong, as one enum that can be cloned.
 //!
-//! Its rules: an error names what was expected; a cause is kept as [`Error::source`]; one table
-//! ([`ErrorKind::as_str`]) has the words that programs read.
+//! Its rules:
+//! - an error names what was expected;
+//! - a cause is kept as its source;
+//! - programs read the names of one table, [`ErrorKind::as_str`].
 
 use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -192,7 +194,7 @@ impl Error {
     /// An [`Error::Tls`]: the handshake failed, whatever ended it.
     pub fn handshake(source: io::Error) -> Self {
         match tls_of(&source) {
-            // A wrong port or scheme is common enough for a word of its own.
+            // A wrong port or scheme is common, so it has a message of its own.
             Some(error @ rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
                 let message = format!("the server does not speak TLS here ({error})").into();
                 Error::Tls { message, source: Some(Arc::new(error)) }
@@ -232,7 +234,7 @@ impl AttemptError {
 }
 
 impl ErrorKind {
-    /// The word that programs read: `--json`, logs and tests all use this table.
+    /// The kind as programs read it: `--json`, logs and tests use this table.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::InvalidRequest => "invalid-request",
@@ -251,7 +253,7 @@ impl ErrorKind {
 }
 
 impl TimeoutPhase {
-    /// The word that programs read.
+    /// The phase as programs read it.
     pub fn as_str(self) -> &'static str {
         match self {
             TimeoutPhase::Connect => "connect",

@@ -215,15 +215,16 @@ impl Allowance {
             return Err(reason);
         }
         let usable = exchange.upload == Upload::Whole && !exchange.close;
-        let told = exchange.keep_alive.filter(|_| usable).ok_or(CloseReason::PeerAsked)?;
+        let keep_alive =
+            exchange.keep_alive.filter(|_| usable).ok_or(CloseReason::PeerAsked)?;
         if exchange.bytes_left {
             return Err(CloseReason::Unsolicited);
         }
         // A server need not repeat how many exchanges it allows.
-        self.left = told.max.or(self.left.map(|left| left.saturating_sub(1)));
+        self.left = keep_alive.max.or(self.left.map(|left| left.saturating_sub(1)));
         match self.left {
             Some(0) => Err(CloseReason::PeerAsked),
-            _ => Ok(told.timeout.unwrap_or(Duration::MAX).min(config.idle_timeout)),
+            _ => Ok(keep_alive.timeout.unwrap_or(Duration::MAX).min(config.idle_timeout)),
         }
     }
 }
@@ -327,12 +328,12 @@ mod tests {
     #[test]
     fn the_server_may_count_the_exchanges_and_limit_the_pause() {
         let (mut allowance, config) = (Allowance::default(), Config::new());
-        let told =
+        let keep_alive =
             |max, timeout| Outcome { keep_alive: Some(KeepAlive { max, timeout }), ..whole() };
         let five = Duration::from_secs(5);
-        assert_eq!(allowance.after(told(Some(2), Some(five)), &config), Ok(five));
-        assert_eq!(allowance.after(told(None, None), &config), Ok(config.idle_timeout));
-        let end = allowance.after(told(None, Some(Duration::MAX)), &config);
+        assert_eq!(allowance.after(keep_alive(Some(2), Some(five)), &config), Ok(five));
+        assert_eq!(allowance.after(keep_alive(None, None), &config), Ok(config.idle_timeout));
+        let end = allowance.after(keep_alive(None, Some(Duration::MAX)), &config);
         assert_eq!(end, Err(CloseReason::PeerAsked));
     }
 }

@@ -1,4 +1,4 @@
-//! A latch: an event that happens once, and those who wait for it.
+//! A latch: an event that happens once, and the tasks that wait for it.
 
 use std::{
     mem,

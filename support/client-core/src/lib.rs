@@ -1,21 +1,57 @@
-//! What no stage changes, because no I/O model touches it.
+//! What the three clients of this workspace share: every decision that needs no I/O.
 //!
-//! The three clients of this workspace differ in how they wait. What they say to a server, what
-//! they accept from it, and what they tell their caller is the same, and stands here:
+//! The stages differ in who waits for what, and how. What a client sends, which responses it
+//! accepts, which request gets which connection, and when a limit of time runs out does not depend
+//! on that, so it is decided here, once.
 //!
-//! - [`Config`], [`Error`], [`Body`], [`PoolStats`]: the words of the surface;
-//! - [`Outgoing`]: a checked request, as the bytes that go out;
-//! - [`Decoder`]: the bytes that come in, as a response (RFC 9112), without I/O;
-//! - [`Lookups`]: one lookup of a name at a time, by the system or by what a user plugs in;
-//! - [`pool`]: which request gets which connection, without I/O;
-//! - [`Origin`], [`interleave`], [`may_retry`]: rules that are pure functions;
-//! - [`Tls`]: whom to trust, and who to be;
-//! - [`io_model!`]: the fixed vocabulary of the recordings;
-//! - [`ApiClient`]: the contract as a trait, so that tests and tools can be generic.
+//! ```
+//! use bytes::{Bytes, BytesMut};
+//! use client_core::{Config, Decoder, Outgoing, decode};
+//! use http::{Request, StatusCode};
+//! use http_body_util::Full;
 //!
-//! Its rules: no socket, no clock that it reads itself, no event loop and no runtime. It starts no
-//! thread: the system's resolver, the one thing here that blocks, is a piece of [`Work`] that the
-//! client runs where it likes. A wait for another thread goes through a [`std::task::Waker`].
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let request = Request::get("http://example.com/a").body(Full::new(Bytes::new()))?;
+//! let request = Outgoing::new(request)?;
+//! assert_eq!(request.head, "GET /a HTTP/1.1\r\nhost: example.com\r\n\r\n");
+//!
+//! // A stage writes these bytes to a socket, and reads the response into a buffer.
+//! let mut received = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+//!
+//! let limits = decode::Limits::from(&Config::default());
+//! let mut decoder = Decoder::new(&request.method, limits);
+//! while let Some(event) = decoder.decode(&mut received)? {
+//!     match event {
+//!         decode::Event::Head(head) => assert_eq!(head.status, StatusCode::OK),
+//!         decode::Event::Data(piece) => assert_eq!(piece, "hi"),
+//!         decode::Event::End(trailers) => assert!(trailers.is_none()),
+//!     }
+//! }
+//! assert!(decoder.keep_alive().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules, in the order in which a call passes through them:
+//!
+//! ```text
+//! surface      contract ─ config ─ connectors ─ error ─ stats
+//! request      outgoing ─ origin
+//! pool         pool: states ─ slots ─ waiters ─ origins ─ decisions
+//! connecting   resolve ─ happy_eyeballs ─ tls ─ descriptors
+//! exchange     exchange: limits of time, reuse ─ policy: retry ─ clock
+//! response     decode: head, chunked ─ response ─ body
+//! tools        latch ─ send ─ record: the recordings
+//! ```
+//!
+//! Where to read first: [`pool`], which decides which request gets which connection; then
+//! [`Decoder`] (RFC 9112), and [`Responder`], which gives the response to the caller.
+//!
+//! Its rules:
+//! - it opens no socket, reads no clock, and knows no event loop and no runtime;
+//! - it starts no thread. The system's resolver blocks, so each stage decides where that piece of
+//!   [`Work`] runs;
+//! - what waits for another thread is woken through a [`std::task::Waker`].
 
 #![forbid(unsafe_code)]
 

@@ -19,10 +19,10 @@ pub enum Scheme {
     Https,
 }
 
-/// Whom to talk to. Two URLs share connections if, and only if, their origins are equal.
+/// Where a request goes. Two URLs share connections if, and only if, their origins are equal.
 ///
 /// Comparison ignores the case of the host, and `http://host` equals `http://host:80`. A clone
-/// counts a reference and allocates nothing.
+/// increments a reference count and allocates nothing.
 ///
 /// The authority is read once, in [`Origin::of`]. The `host` field, the name for the resolver, the
 /// address to connect to and the name that TLS checks are all parts of that one reading, so a
@@ -32,7 +32,7 @@ pub struct Origin {
     scheme: Scheme,
     // As the caller wrote it, since the `host` field repeats it (RFC 9110 section 7.2).
     authority: Authority,
-    // These are asked for several times per request, and looked for in the text only once.
+    // Read several times per request, so they are looked for in the text only once.
     host_length: usize,
     port: u16,
 }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_from_a_name() {
+    fn an_address_is_no_name() {
         for (url, address) in [
             ("http://127.0.0.1/", Some("127.0.0.1")),
             ("http://[::FFFF:127.0.0.1]:1/", Some("::ffff:127.0.0.1")),

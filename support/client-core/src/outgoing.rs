@@ -8,11 +8,11 @@ use http_body_util::Full;
 
 use crate::{Error, Origin};
 
-/// A checked request: where it goes, and its bytes. A clone counts references, so a request that
-/// is sent a second time costs nothing to keep.
+/// A checked request: where it goes, and its bytes. A clone increments reference counts and copies
+/// no bytes, so a request can be kept for a second attempt.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// Whom it is for.
+    /// Where it goes.
     pub origin: Origin,
     /// Its method, on which framing of the response and retries depend.
     pub method: Method,
@@ -28,7 +28,7 @@ impl Outgoing {
     /// Checks a request and encodes its head.
     ///
     /// Adds `host` (RFC 9112 section 3.2) and `content-length` (RFC 9110 section 8.6) if the caller
-    /// did not. Names and values of fields cannot hold a line break: the types of `http` see to it.
+    /// did not. The types of `http` let no line break into the names and values of fields.
     ///
     /// # Errors
     ///
@@ -119,10 +119,10 @@ fn check(parts: &Parts, body: usize) -> Result<Fields, Error> {
 }
 
 /// Request line and fields.
-fn encode_head(parts: &Parts, told: &Fields, origin: &Origin, body: usize) -> Bytes {
+fn encode_head(parts: &Parts, found: &Fields, origin: &Origin, body: usize) -> Bytes {
     let target = target(&parts.uri);
-    let host = (!told.host).then(|| origin.authority().as_str());
-    let length = (body > 0 || told.content_length || expects_body(&parts.method))
+    let host = (!found.host).then(|| origin.authority().as_str());
+    let length = (body > 0 || found.content_length || expects_body(&parts.method))
         .then(|| body.to_string());
     // The length is written anew, so that it stands there once.
     let fields = || parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
@@ -201,8 +201,8 @@ pub(crate) fn has_token<'a>(
     tokens(values.into_iter()).any(|found| found.eq_ignore_ascii_case(token))
 }
 
-/// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1). What is no text
-/// is no token, and hides no other.
+/// The members of a field that is a comma-separated list (RFC 9110 section 5.6.1). A member that is
+/// not UTF-8 becomes an empty one.
 pub(crate) fn tokens<'a>(
     values: impl Iterator<Item = &'a HeaderValue>,
 ) -> impl Iterator<Item = &'a str> {
@@ -268,8 +268,8 @@ mod tests {
             head(request("POST", "http://h/", &[], "abc")).contains("content-length: 3\r\n")
         );
         assert!(head(request("POST", "http://h/", &[], "")).contains("content-length: 0\r\n"));
-        let told = head(request("PUT", "http://h/", &[("content-length", "3")], "abc"));
-        assert_eq!(told.matches("content-length").count(), 1);
+        let text = head(request("PUT", "http://h/", &[("content-length", "3")], "abc"));
+        assert_eq!(text.matches("content-length").count(), 1);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 /// Records one thing that a reader of a recording should see.
 ///
-/// An event of target `io_model` at level `TRACE`, whose field `what` is one of the words below;
-/// any other word does not compile. Fields by convention: `request`, `connection`, `bytes`,
+/// It is an event of target `io_model` at level `TRACE`. Its field `what` is one of the names below;
+/// any other name does not compile. Further fields by convention: `request`, `connection`, `bytes`,
 /// `direction`, `why`. Without a subscriber it costs one load and one comparison.
 ///
 /// ```

@@ -4,8 +4,8 @@
 //! - the caller gets the head when what came with it is decoded. If that is the whole response, the
 //!   caller gets head and body in one message, which needs no shared state;
 //! - otherwise the body streams. Pieces are handed on as they were decoded, and never merged;
-//! - trailers and errors are told after the pieces before them;
-//! - a responder that is dropped before its completion tells the caller [`Error::ShutDown`].
+//! - trailers and errors come after the pieces before them;
+//! - if a responder is dropped before its completion, the caller gets [`Error::ShutDown`].
 
 use std::{
     mem,
@@ -25,10 +25,10 @@ use crate::{
 /// What a caller's future resolves to.
 pub type Answer = Result<Response<Body>, Error>;
 
-/// The sending half of a stage's one-shot channel to a caller. Dropping it must tell the caller
+/// The sending half of a stage's one-shot channel to a caller. If it is dropped, the caller must get
 /// [`Error::ShutDown`].
 pub trait Reply {
-    /// Completes the caller's future. Does nothing if the caller has gone.
+    /// Completes the caller's future. Does nothing if that was dropped.
     fn send(self, answer: Answer);
 
     /// Whether the caller has dropped its future.
@@ -43,7 +43,7 @@ pub struct Responder<R> {
     /// Bytes of the body that may wait for the caller.
     window: usize,
     received: Received<R>,
-    /// They wait for the completion.
+    /// Kept for the completion.
     trailers: Option<HeaderMap>,
 }
 
@@ -243,8 +243,8 @@ impl<R: Reply> Responder<R> {
     }
 }
 
-/// The last thing that is said to a caller. A connection hands it out instead of saying it, so that
-/// the pool knows of the idle or closed connection before the caller can act on the news.
+/// How a call ends. A connection returns it instead of completing the call, so that the pool knows
+/// of the idle or closed connection before the caller can act.
 #[derive(Debug)]
 #[must_use]
 pub enum Completion<R> {

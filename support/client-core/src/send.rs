@@ -1,5 +1,5 @@
-//! A write that raises no SIGPIPE when the peer has gone: the signal ends a program that has it at
-//! its default. The standard library asks for that in plain writes only.
+//! A write that raises no SIGPIPE when the peer has closed the connection. By default the signal
+//! ends the program. The standard library suppresses it in plain writes, not in vectored ones.
 
 use std::{
     io::{self, IoSlice},

@@ -1,10 +1,10 @@
-//! What a pool says about itself.
+//! The statistics of a pool, and of one exchange.
 
 use std::fmt;
 
 use crate::decode;
 
-/// Why a connection was closed. A connection has one reason: the first that came up.
+/// Why a connection was closed. Each connection has one reason, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -16,7 +16,7 @@ pub enum CloseReason {
     PeerClosed,
     /// The peer reset it, or the socket failed.
     Reset,
-    /// Bytes came that nobody had asked for.
+    /// The peer sent bytes that belong to no response.
     Unsolicited,
     /// The peer asked for it: `Connection: close`, `Keep-Alive`, HTTP/1.0, or a body that only the
     /// end of the connection ends.
@@ -52,7 +52,7 @@ impl CloseReason {
         CloseReason::ClientClosed,
     ];
 
-    /// The word that logs and programs read.
+    /// The reason as logs and programs read it.
     pub fn as_str(self) -> &'static str {
         match self {
             CloseReason::IdleExpired => "idle-expired",
@@ -82,7 +82,7 @@ impl fmt::Display for CloseReason {
 #[non_exhaustive]
 pub struct PoolStats {
     /// Connections that are open now: `idle` and `in_use` together. One that is being made is
-    /// neither, though it takes its place under the limits.
+    /// neither, though it counts against the limits.
     pub open: usize,
     /// Open connections that wait for a request.
     pub idle: usize,

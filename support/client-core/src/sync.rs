@@ -1,4 +1,4 @@
-//! The primitives that a body and its sender share, under one name, so that `tests/model.rs` can
-//! put a model checker's in their place.
+//! The primitives that a body and its sender share. `tests/model.rs` replaces them by a model
+//! checker's.
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,4 +1,4 @@
-//! What the client trusts, and who it says it is: settings of TLS without I/O.
+//! Trusted roots and the client's certificate: the settings of TLS, without I/O.
 //!
 //! Its rules:
 //! - the crypto provider is named, never looked up: two providers in one program make the lookup
@@ -26,18 +26,18 @@ use crate::{Error, Origin, Scheme};
 /// ```
 /// use client_core::{Config, Tls};
 ///
-/// let config = Config::new().tls(Tls::new()); // the system's roots, no certificate of our own
+/// let config = Config::new().tls(Tls::new()); // the system's roots, no certificate
 /// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Tls {
-    /// Who may vouch for a server. Default [`Roots::System`].
+    /// Certificate authorities that may sign a server's certificate. Default [`Roots::System`].
     pub roots: Roots,
     /// The client's certificate, for servers that ask for one. Default: none.
     pub identity: Option<Identity>,
 }
 
-/// The certificates of those who may vouch for a server.
+/// The certificate authorities that are trusted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Roots {
@@ -50,7 +50,7 @@ pub enum Roots {
 
 /// A certificate with its chain, and the key to it.
 pub struct Identity {
-    /// The client's certificate first, then those that vouch for it.
+    /// The client's certificate first, then each one's issuer.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first.
     pub key: PrivateKeyDer<'static>,
@@ -76,7 +76,7 @@ impl Tls {
         self
     }
 
-    /// What rustls needs to know: TLS 1.2 and 1.3, HTTP/1.1 as the one protocol (RFC 7301).
+    /// The settings for rustls: TLS 1.2 and 1.3, HTTP/1.1 as the one protocol (RFC 7301).
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Roots {
             }
             Roots::System => {
                 let found = rustls_native_certs::load_native_certs();
-                // One that cannot be parsed is passed over: systems have old ones.
+                // Systems have old ones that cannot be parsed: they are skipped.
                 store.add_parsable_certificates(found.certs);
                 if store.is_empty()
                     && let Some(error) = found.errors.into_iter().next()
@@ -172,7 +172,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     }
 }
 
-/// The settings of a client, in the form that rustls takes, once somebody needs them.
+/// The settings of a client in the form that rustls takes, made when they are first needed.
 #[derive(Debug)]
 pub struct TlsClient {
     settings: Tls,
@@ -248,8 +248,8 @@ impl<T: ?Sized> fmt::Debug for TlsSetup<T> {
     }
 }
 
-/// Whom the server's certificate must name (RFC 9110 section 4.3.4). An absolute name's last dot is
-/// not part of it (RFC 6066 section 3).
+/// The name that the server's certificate must have (RFC 9110 section 4.3.4): the host, without the
+/// last dot of an absolute name (RFC 6066 section 3).
 ///
 /// # Errors
 ///

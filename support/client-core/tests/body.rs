@@ -62,7 +62,7 @@ fn pieces_trailers_and_the_end_come_in_order() {
     sender.finish(Some(HeaderMap::new()));
     let all: Vec<_> = (0..5).map(|_| next(&mut body, &waker)).collect();
     assert_eq!(all, ["ab", "c", "trailers", ".", "."]);
-    assert_eq!(reader.0.load(Ordering::Relaxed), 1, "nobody waited any more");
+    assert_eq!(reader.0.load(Ordering::Relaxed), 1, "no reader waited");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_reader_that_goes_wakes_the_sender() {
 }
 
 #[test]
-fn a_reader_that_goes_after_the_end_wakes_nobody() {
+fn a_reader_that_goes_after_the_end_wakes_no_sender() {
     let (wakes, waker) = counted();
     let (mut sender, body) = channel(8, None, Exchange::default());
     assert_eq!(sender.poll_room(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
@@ -155,12 +155,12 @@ fn a_body_knows_at_its_end_whether_the_request_was_sent() {
 
 #[test]
 fn a_body_that_is_whole_from_the_start_leaves_no_question() {
-    for (told, upload) in [
+    for (reported, upload) in [
         (Upload::Pending, Upload::Cut),
         (Upload::Cut, Upload::Cut),
         (Upload::Whole, Upload::Whole),
     ] {
-        let exchange = Exchange { upload: told, ..Exchange::default() };
+        let exchange = Exchange { upload: reported, ..Exchange::default() };
         assert_eq!(Body::whole(Bytes::new(), exchange).exchange().upload, upload);
     }
 }

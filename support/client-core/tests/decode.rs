@@ -12,7 +12,7 @@ const LIMITS: Limits = Limits { head: 1024, headers: 20, body: Some(100_000) };
 
 /// What a response says, with the pieces of its body put together.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct Decoded {
     status: Option<u16>,
     headers: Vec<(String, Vec<u8>)>,
     length: Option<BodyLength>,
@@ -29,85 +29,93 @@ fn fields(map: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Feeds the pieces one after another, then the end of the connection if it is still wanted.
-fn decode(method: &Method, pieces: &[&[u8]], close: bool) -> Told {
-    let mut told = Told::default();
+fn decode(method: &Method, pieces: &[&[u8]], close: bool) -> Decoded {
+    let mut decoded = Decoded::default();
     let mut decoder = Decoder::new(method, LIMITS);
     let mut buffer = BytesMut::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        if let Err(error) = drain(&mut decoder, &mut buffer, &mut told) {
-            told.error = Some((error.kind(), error.to_string()));
-            return told;
+        if let Err(error) = drain(&mut decoder, &mut buffer, &mut decoded) {
+            decoded.error = Some((error.kind(), error.to_string()));
+            return decoded;
         }
     }
     if close && !decoder.is_done() {
-        told.error = decoder.eof(&buffer).err().map(|e| (e.kind(), e.to_string()));
+        decoded.error = decoder.eof(&buffer).err().map(|e| (e.kind(), e.to_string()));
     }
-    told.done = decoder.is_done();
-    told.kept = decoder.keep_alive().is_some();
-    told.left_over = if told.error.is_some() { 0 } else { buffer.len() };
-    told
+    decoded.done = decoder.is_done();
+    decoded.kept = decoder.keep_alive().is_some();
+    decoded.left_over = if decoded.error.is_some() { 0 } else { buffer.len() };
+    decoded
 }
 
-fn drain(decoder: &mut Decoder, buffer: &mut BytesMut, told: &mut Told) -> Result<(), Error> {
+fn drain(
+    decoder: &mut Decoder,
+    buffer: &mut BytesMut,
+    decoded: &mut Decoded,
+) -> Result<(), Error> {
     while let Some(event) = decoder.decode(buffer)? {
         match event {
             Event::Head(head) => {
-                told.status = Some(head.status.as_u16());
-                told.headers = fields(&head.headers);
-                told.length = Some(head.length);
+                decoded.status = Some(head.status.as_u16());
+                decoded.headers = fields(&head.headers);
+                decoded.length = Some(head.length);
             }
             Event::Data(piece) => {
                 assert!(!piece.is_empty(), "a piece of data is never empty");
-                told.body.extend_from_slice(&piece);
+                decoded.body.extend_from_slice(&piece);
             }
-            Event::End(trailers) => told.trailers = trailers.as_ref().map(fields),
+            Event::End(trailers) => decoded.trailers = trailers.as_ref().map(fields),
         }
     }
     Ok(())
 }
 
-fn get(response: &str) -> Told {
+fn get(response: &str) -> Decoded {
     decode(&Method::GET, &[response.as_bytes()], true)
 }
 
 fn fails_with(response: &str) -> ErrorKind {
-    let told = get(response);
-    told.error
-        .unwrap_or_else(|| panic!("no error for {response:?}, status {:?}", told.status))
+    let decoded = get(response);
+    decoded
+        .error
+        .unwrap_or_else(|| panic!("no error for {response:?}, status {:?}", decoded.status))
         .0
 }
 
 #[test]
 fn a_length_is_the_end_of_a_body() {
-    let told = get("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello!");
-    assert_eq!((told.status, told.body, told.left_over), (Some(200), b"hello".to_vec(), 1));
-    assert!(told.done && told.kept);
-    assert_eq!(told.headers[1], ("x-a".into(), b"b".to_vec()));
+    let decoded = get("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello!");
+    assert_eq!(
+        (decoded.status, decoded.body, decoded.left_over),
+        (Some(200), b"hello".to_vec(), 1)
+    );
+    assert!(decoded.done && decoded.kept);
+    assert_eq!(decoded.headers[1], ("x-a".into(), b"b".to_vec()));
 }
 
 #[test]
 fn chunks_end_with_an_empty_one_and_may_have_trailers() {
-    let told = get("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n\
+    let decoded = get("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n\
          5;a=\"b\"\r\nhello\r\n006 \r\n world\r\n0\r\nSum: 11\r\n\r\n");
-    assert_eq!(told.body, b"hello world");
-    assert_eq!(told.trailers, Some(vec![("sum".into(), b"11".to_vec())]));
-    assert!(told.done && told.kept);
+    assert_eq!(decoded.body, b"hello world");
+    assert_eq!(decoded.trailers, Some(vec![("sum".into(), b"11".to_vec())]));
+    assert!(decoded.done && decoded.kept);
 }
 
 #[test]
 fn without_a_length_the_connection_ends_the_body() {
-    let told = get("HTTP/1.1 200 OK\r\n\r\nall of it");
-    assert_eq!(told.body, b"all of it");
-    assert!(told.done && !told.kept && told.error.is_none());
+    let decoded = get("HTTP/1.1 200 OK\r\n\r\nall of it");
+    assert_eq!(decoded.body, b"all of it");
+    assert!(decoded.done && !decoded.kept && decoded.error.is_none());
 }
 
 #[test]
 fn some_responses_have_no_body_whatever_they_say() {
     for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
         let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 7\r\n\r\n");
-        let told = decode(&method, &[text.as_bytes()], false);
-        assert!(told.done && told.kept && told.body.is_empty(), "{method} {status}");
+        let decoded = decode(&method, &[text.as_bytes()], false);
+        assert!(decoded.done && decoded.kept && decoded.body.is_empty(), "{method} {status}");
     }
 }
 
@@ -117,14 +125,21 @@ fn the_fields_of_a_response_without_a_body_are_not_read() {
     for fields in FRAMED_WRONG {
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
             let text = format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
-            let told = decode(&method, &[text.as_bytes()], false);
-            assert_eq!(told.error, None, "{method} {status} {fields:?}");
-            assert_eq!(told.length, Some(BodyLength::Exact(0)), "{method} {status} {fields:?}");
-            assert!(told.done && told.kept && told.body.is_empty(), "{method} {status}");
+            let decoded = decode(&method, &[text.as_bytes()], false);
+            assert_eq!(decoded.error, None, "{method} {status} {fields:?}");
+            assert_eq!(
+                decoded.length,
+                Some(BodyLength::Exact(0)),
+                "{method} {status} {fields:?}"
+            );
+            assert!(
+                decoded.done && decoded.kept && decoded.body.is_empty(),
+                "{method} {status}"
+            );
         }
         let early = format!("HTTP/1.1 103 X\r\n{fields}\r\n");
-        let told = get(&(early + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
-        assert_eq!((told.status, &told.body[..]), (Some(200), &b"ok"[..]), "{fields:?}");
+        let decoded = get(&(early + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        assert_eq!((decoded.status, &decoded.body[..]), (Some(200), &b"ok"[..]), "{fields:?}");
     }
 }
 
@@ -136,8 +151,8 @@ fn with_a_body_the_same_fields_are_an_error() {
             for method in [Method::GET, Method::POST, Method::OPTIONS, Method::DELETE] {
                 let text =
                     format!("HTTP/1.1 {status} X\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n");
-                let told = decode(&method, &[text.as_bytes()], true);
-                let kind = told.error.map(|(kind, _)| kind);
+                let decoded = decode(&method, &[text.as_bytes()], true);
+                let kind = decoded.error.map(|(kind, _)| kind);
                 assert_eq!(kind, Some(ErrorKind::Protocol), "{method} {status} {fields:?}");
             }
         }
@@ -174,26 +189,27 @@ fn the_keep_alive_field_is_read() {
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: Timeout = 5, x, max=7\r\n\r\n",
     );
     while decoder.decode(&mut buffer).unwrap().is_some() {}
-    let told = decoder.keep_alive().unwrap();
+    let decoded = decoder.keep_alive().unwrap();
     let timeout = Duration::from_secs(5) - KeepAlive::MARGIN;
-    assert_eq!(told, KeepAlive { timeout: Some(timeout), max: Some(7) });
+    assert_eq!(decoded, KeepAlive { timeout: Some(timeout), max: Some(7) });
 }
 
 #[test]
 fn a_time_that_the_margin_uses_up_is_no_time() {
-    let kept = |told: &str| get(&format!("HTTP/1.1 204 No\r\nKeep-Alive: {told}\r\n\r\n")).kept;
+    let kept =
+        |decoded: &str| get(&format!("HTTP/1.1 204 No\r\nKeep-Alive: {decoded}\r\n\r\n")).kept;
     assert!(kept("timeout=2") && kept("max=1") && kept("timeout=2, max=1"));
-    for told in ["timeout=0", "timeout=1", "timeout=1, max=9", "timeout=9, timeout=1"] {
-        assert!(!kept(told), "{told}");
+    for decoded in ["timeout=0", "timeout=1", "timeout=1, max=9", "timeout=9, timeout=1"] {
+        assert!(!kept(decoded), "{decoded}");
     }
 }
 
 #[test]
 fn equal_lengths_are_one_and_an_old_folded_line_is_a_space() {
-    let told = get("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\
+    let decoded = get("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\
          A: b\r\n\t c\r\n\r\nhi");
-    assert_eq!(told.body, b"hi");
-    assert_eq!(told.headers.last().unwrap(), &("a".into(), b"b c".to_vec()));
+    assert_eq!(decoded.body, b"hi");
+    assert_eq!(decoded.headers.last().unwrap(), &("a".into(), b"b c".to_vec()));
 }
 
 #[test]
@@ -423,10 +439,10 @@ fn what_fits_under_a_limit_comes_before_the_error_however_it_was_cut() {
     for head in ["HTTP/1.1 200 OK\r\n\r\n", chunked] {
         let input = format!("{head}{}", "x".repeat(100_001));
         for size in [1, 1000, input.len()] {
-            let told =
+            let decoded =
                 decode(&Method::GET, &input.as_bytes().chunks(size).collect::<Vec<_>>(), true);
-            assert_eq!(told.body.len(), 100_000);
-            assert_eq!(told.error.map(|(kind, _)| kind), Some(ErrorKind::TooLarge));
+            assert_eq!(decoded.body.len(), 100_000);
+            assert_eq!(decoded.error.map(|(kind, _)| kind), Some(ErrorKind::TooLarge));
         }
     }
 }
@@ -472,8 +488,8 @@ proptest! {
             input.extend_from_slice(b"\r\n");
         }
         input.extend_from_slice(b"0\r\n\r\n");
-        let told = decode(&Method::GET, &[&input], false);
-        prop_assert_eq!(told.body, pieces.concat());
-        prop_assert!(told.done && told.kept);
+        let decoded = decode(&Method::GET, &[&input], false);
+        prop_assert_eq!(decoded.body, pieces.concat());
+        prop_assert!(decoded.done && decoded.kept);
     }
 }

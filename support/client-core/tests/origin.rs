@@ -152,8 +152,9 @@ fn check(scheme: &str, authority: &str) -> Result<bool, TestCaseError> {
     let head = String::from_utf8(out.head.to_vec()).expect("text");
     let field = head.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
     let expected = Read { host: host.into(), address, port: Some(origin.port()) };
-    let told = read(field).map(|told| Read { port: told.port.or(expected.port), ..told });
-    prop_assert_eq!(told, Some(expected));
+    let read_back = read(field)
+        .map(|read_back| Read { port: read_back.port.or(expected.port), ..read_back });
+    prop_assert_eq!(read_back, Some(expected));
     Ok(true)
 }
 

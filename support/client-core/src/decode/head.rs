@@ -29,11 +29,11 @@ impl KeepAlive {
     /// one can be sent again.
     pub const MARGIN: Duration = Duration::from_secs(1);
 
-    /// Takes the margin off. `None`: nothing is left, so the connection is not to be reused.
+    /// Subtracts the margin. `None` if nothing is left, so that the connection must not be reused.
     fn with_margin(self) -> Option<Self> {
         let timeout = match self.timeout {
             None => None,
-            Some(told) if told > Self::MARGIN => Some(told - Self::MARGIN),
+            Some(announced) if announced > Self::MARGIN => Some(announced - Self::MARGIN),
             Some(_) => return None,
         };
         Some(KeepAlive { timeout, ..self })
@@ -220,29 +220,29 @@ impl Parsed {
         if !kept || length == BodyLength::UntilClose {
             return None;
         }
-        self.keep_alive_field().with_margin().filter(|told| told.max != Some(0))
+        self.keep_alive_field().with_margin().filter(|announced| announced.max != Some(0))
     }
 
     fn keep_alive_field(&self) -> KeepAlive {
-        let mut told = KeepAlive::default();
+        let mut announced = KeepAlive::default();
         for token in tokens(self.headers.get_all(KEEP_ALIVE).iter()) {
             let Some((name, value)) = token.split_once('=') else { continue };
             let Ok(number) = value.trim().parse() else { continue };
             match name.trim().to_ascii_lowercase().as_str() {
                 "timeout" => {
-                    let (new, before) = (Duration::from_secs(number), told.timeout);
-                    told.timeout = Some(before.map_or(new, |before| before.min(new)));
+                    let (new, before) = (Duration::from_secs(number), announced.timeout);
+                    announced.timeout = Some(before.map_or(new, |before| before.min(new)));
                 }
-                "max" => told.max = Some(number),
+                "max" => announced.max = Some(number),
                 _ => {}
             }
         }
-        told
+        announced
     }
 }
 
 /// Drops the empty line that alone ends a section without fields, if the buffer starts with it.
-/// `None`: it cannot be told yet.
+/// `None` if more bytes are needed to see that.
 pub(super) fn take_empty_line(buffer: &mut BytesMut) -> Option<bool> {
     let length = match buffer[..] {
         [b'\n', ..] => 1,

@@ -1,14 +1,14 @@
 //! The bytes of a response, as events, without I/O (RFC 9112 sections 4 to 8).
 //!
-//! A [`Decoder`] serves one exchange. Whoever owns the socket appends to a buffer what it read and
-//! calls [`Decoder::decode`] until it answers `None`; the buffer keeps what is not yet a whole
+//! A [`Decoder`] serves one exchange. The owner of the socket appends what it read to a buffer, and
+//! calls [`Decoder::decode`] until that returns `None`. The buffer keeps what is not yet a whole
 //! event. When the peer ends the connection, [`Decoder::eof`] says whether that ended the body.
 //!
 //! Its rules:
-//! - how the input is cut into pieces changes nothing, neither events nor errors (data may come in
-//!   other pieces, never in other bytes);
+//! - how the input is cut into pieces changes neither events nor errors. Only the pieces of the
+//!   body may be other ones, with the same bytes;
 //! - everything that a peer controls has a limit;
-//! - what two readers could understand differently is an error, never a guess.
+//! - what two readers could understand differently is an error.
 
 mod chunked;
 mod head;
@@ -21,7 +21,7 @@ use crate::{Config, Error};
 
 pub use self::head::KeepAlive;
 
-/// One thing that a response says.
+/// One part of a response.
 #[derive(Debug)]
 pub enum Event {
     /// The head of the final response; 1xx responses before it are skipped.
@@ -117,7 +117,7 @@ enum State {
     },
     Chunked(Chunked),
     UntilClose,
-    /// The limit of the body lies behind what was delivered, and more has come.
+    /// The body has reached its limit, and more has come.
     Exceeded(Error),
     Done,
 }

@@ -1,4 +1,4 @@
-//! Who gets a slot, who gets a connection that is free, and what is given up for them.
+//! Which waiter gets a slot or a free connection, and what is given up for it.
 
 use super::{
     Pool, SlotId, WaiterId,
@@ -49,7 +49,7 @@ impl<R> Pool<R> {
             if self.slots.len() < self.limits.total {
                 self.connect(waiter);
             } else if let Some(slot) = self.reclaim() {
-                self.step(slot, Step::Promise(waiter));
+                self.step(slot, Step::Assign(waiter));
             } else {
                 return;
             }
@@ -111,8 +111,8 @@ impl<R> Pool<R> {
         }
     }
 
-    /// A closing slot that is promised to no waiter. If there is none, an attempt or a connection
-    /// is told to close.
+    /// A closing slot that is assigned to no waiter. If there is none, an attempt or an idle
+    /// connection is closed.
     fn reclaim(&mut self) -> Option<SlotId> {
         self.spare.first().copied().or_else(|| self.evict())
     }
@@ -151,7 +151,8 @@ impl<R> Pool<R> {
         if let Some(waiter) = oldest
             && let Waiting::Expecting(other) = self.waiters[waiter.index].state
         {
-            // What it was given before is needed no more. Its review decides who gets that.
+            // It no longer needs the slot that it expected. The review of that slot's origin decides
+            // which waiter gets it.
             self.step(other, Step::Leave(Orphan::Overtaken));
             self.step(slot, Step::Reserve(waiter));
         } else if let Some(rival) = self.needier(id, origin.held() - 1) {
@@ -181,10 +182,10 @@ impl<R> Pool<R> {
         self.first_queued(rival.origin)
     }
 
-    /// Promises a slot to a waiter. What is in it is told to close, if it was not yet.
+    /// Assigns a slot to a waiter, and closes what is in it.
     fn pass_to(&mut self, slot: SlotId, waiter: WaiterId) {
         self.step(slot, Step::Close(CloseReason::Evicted));
-        self.step(slot, Step::Promise(waiter));
+        self.step(slot, Step::Assign(waiter));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists through the entries of a slab, in the order of a key.
 //!
-//! An entry holds its own links, so that taking it out of the middle is as cheap as taking the
-//! first, and nothing is allocated.
+//! An entry holds its own links, so an entry is removed from the middle in constant time, and
+//! nothing is allocated.
 
 use slab::Slab;
 

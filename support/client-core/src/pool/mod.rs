@@ -28,6 +28,8 @@
 //! assert_eq!(pool.stats().idle, 1);
 //! ```
 //!
+//! A stage serializes the calls: the pool is behind its lock, or in its loop.
+//!
 //! Its rules:
 //! - a *slot* is the right to hold one connection, from the start of the attempt until the socket
 //!   is closed. It counts against its origin's limit and against the total;
@@ -77,9 +79,9 @@ use crate::{CloseReason, Config, Error, Origin, PoolStats};
 /// What a stage has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A waiter has to wait: watch its deadline, and call [`Pool::cancel`] when it is over.
+    /// A waiter has to wait: watch its deadline, and call [`Pool::cancel`] when that passes.
     Wait {
-        /// Who waits.
+        /// The waiter.
         waiter: WaiterId,
     },
     /// Make a connection for this waiter. Ends with [`Pool::connected`],
@@ -87,7 +89,7 @@ pub enum Action {
     Connect {
         /// The slot that the connection will have.
         slot: SlotId,
-        /// Where to connect.
+        /// The origin to connect to.
         origin: Origin,
         /// The waiter, which may leave before the attempt ends.
         waiter: WaiterId,
@@ -149,7 +151,7 @@ pub struct Pool<R> {
     /// Blocked origins, the neediest first. Between two events it is empty unless all slots are
     /// taken and none can be reclaimed.
     blocked: BTreeSet<Rank>,
-    /// Closing slots that are promised to no waiter.
+    /// Closing slots that are assigned to no waiter.
     spare: BTreeSet<SlotId>,
     /// Attempts without a waiter.
     orphans: BTreeSet<SlotId>,
@@ -163,13 +165,14 @@ pub struct Pool<R> {
     queued: usize,
     /// Slots whose connection is not made yet.
     connecting: usize,
-    /// Connections that count as idle: idle ones, those reserved since, and closing ones.
+    /// Connections that [`PoolStats`] counts as idle: idle ones, those that were idle and are
+    /// reserved, and closing ones.
     not_in_use: usize,
     /// The last number given to a waiter, to a slot, and to a moment of becoming idle.
     arrivals: u64,
     slots_taken: u64,
     moments: Moment,
-    /// No new waiters; no connection becomes idle.
+    /// [`Pool::close`] was called: no new waiters, and no connection becomes idle.
     closing: bool,
     counts: PoolStats,
 }
@@ -264,7 +267,7 @@ impl<R> Pool<R> {
         self.decide();
     }
 
-    /// Reserves an idle connection for a waiter, or queues it.
+    /// Reserves an idle connection for a waiter, or queues the waiter.
     fn reserve_or_queue(&mut self, waiter: WaiterId) {
         let origin = self.waiters[waiter.index].origin;
         match self.origins[origin].idle.last() {
@@ -356,7 +359,7 @@ impl<R> Pool<R> {
         }
     }
 
-    /// A connection is closed, for this reason unless it was told to close for another.
+    /// A connection is closed. `reason` counts unless [`Action::Close`] gave another one.
     pub fn closed(&mut self, slot: SlotId, reason: CloseReason) {
         let Some(resumes) = self.slot(slot).map(|found| found.resumes) else { return };
         let Some(before) = self.step(slot, Step::Closed) else { return };
@@ -382,14 +385,14 @@ impl<R> Pool<R> {
         self.decide();
     }
 
-    /// A slot is given back: what it was promised to, and who depended on it.
+    /// Gives a slot that was freed to the waiter or the attempt that depends on it.
     fn pass_on(&mut self, before: State, resumes: Option<SlotId>) {
         if let Some(paused) = resumes {
             self.step(paused, Step::Resume);
         }
         match before {
             State::Closing { next: Some(waiter), .. } => self.connect(waiter),
-            // Back in its old place, or back to a connection of its own.
+            // A retry must have a connection of its own; any other waiter is queued by its number.
             State::Reserved(waiter, _) if self.waiters[waiter.index].fresh => {
                 self.actions.push_back(Action::Wait { waiter });
                 self.connect(waiter);
@@ -438,7 +441,7 @@ impl<R> Pool<R> {
         }
     }
 
-    /// The pool now.
+    /// The statistics at this moment.
     pub fn stats(&self) -> PoolStats {
         let mut stats = self.counts.clone();
         stats.connecting = self.connecting;

@@ -40,9 +40,9 @@ struct Waiter {
     fresh: bool,
 }
 
-/// What the stage is told, with plain numbers.
+/// An action, with plain numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Plain {
     Wait(u64),
     Connect(u64, u64),
     Abandon(u64),
@@ -61,7 +61,7 @@ struct Model {
     slots_taken: u64,
     moments: u64,
     closing: bool,
-    told: Vec<Told>,
+    actions: Vec<Plain>,
     created: u64,
     reused: u64,
     retried: u64,
@@ -80,7 +80,7 @@ impl Model {
             slots_taken: 0,
             moments: 0,
             closing: false,
-            told: Vec::new(),
+            actions: Vec::new(),
             created: 0,
             reused: 0,
             retried: 0,
@@ -127,8 +127,8 @@ impl Model {
         self.waiters.iter().filter(|w| self.given(w.number).is_none()).count()
     }
 
-    /// Whether a slot counts for an origin: as its own, or as promised to one of its waiters.
-    fn is_promised_to(&self, slot: &Slot, origin: usize) -> bool {
+    /// Whether a slot counts for an origin: as its own, or as assigned to one of its waiters.
+    fn is_assigned_to(&self, slot: &Slot, origin: usize) -> bool {
         match slot.what {
             What::Closing { next: Some(waiter), .. } => self.waiter(waiter).origin == origin,
             _ => false,
@@ -136,13 +136,13 @@ impl Model {
     }
 
     fn counted(&self, origin: usize) -> usize {
-        let counts = |slot: &&Slot| slot.origin == origin || self.is_promised_to(slot, origin);
+        let counts = |slot: &&Slot| slot.origin == origin || self.is_assigned_to(slot, origin);
         self.slots.iter().filter(counts).count()
     }
 
     fn held(&self, origin: usize) -> usize {
         let holds = |slot: &&Slot| match slot.what {
-            What::Closing { .. } => self.is_promised_to(slot, origin),
+            What::Closing { .. } => self.is_assigned_to(slot, origin),
             What::Orphan { .. } => false,
             _ => slot.origin == origin,
         };
@@ -167,7 +167,7 @@ impl Model {
         (self.limits.total / (0..ORIGINS).filter(demands).count().max(1)).max(1)
     }
 
-    /// Who gets a slot of an origin that holds this many others.
+    /// The waiter of another origin that gets a slot of an origin with this many others.
     fn needier(&self, origin: usize, others: usize) -> Option<u64> {
         let (held, waiter, _) = self.neediest().filter(|(.., rival)| *rival != origin)?;
         match self.first_queued(origin) {
@@ -198,7 +198,7 @@ impl Model {
             second_attempt: false,
             resumes: None,
         });
-        self.told.push(Told::Connect(self.slots_taken, waiter));
+        self.actions.push(Plain::Connect(self.slots_taken, waiter));
     }
 
     fn reserve(&mut self, slot: u64, waiter: u64) {
@@ -208,7 +208,7 @@ impl Model {
             _ => None,
         };
         self.become_of(slot, What::Reserved(waiter, since));
-        self.told.push(Told::Serve(slot));
+        self.actions.push(Plain::Serve(slot));
     }
 
     fn close_slot(&mut self, slot: u64, reason: CloseReason, next: Option<u64>) {
@@ -220,7 +220,7 @@ impl Model {
             _ => false,
         };
         self.become_of(slot, What::Closing { attempt, reason, next });
-        self.told.push(if attempt { Told::Abandon(slot) } else { Told::Close(slot) });
+        self.actions.push(if attempt { Plain::Abandon(slot) } else { Plain::Close(slot) });
     }
 
     /// A waiter no longer needs what it was given.
@@ -263,7 +263,7 @@ impl Model {
                 let What::Free(since) = self.what(slot) else { unreachable!() };
                 self.become_of(slot, What::Idle(since.unwrap_or(self.moments)));
                 if since.is_none() {
-                    self.told.push(Told::Idle(slot));
+                    self.actions.push(Plain::Idle(slot));
                 }
             }
         }
@@ -337,7 +337,7 @@ impl Model {
         });
         match idle.max() {
             Some((_, slot)) => self.reserve(slot, waiter),
-            None => self.told.push(Told::Wait(waiter)),
+            None => self.actions.push(Plain::Wait(waiter)),
         }
     }
 
@@ -384,7 +384,7 @@ impl Model {
             }
             What::Closing { reason, next, .. } => {
                 self.become_of(slot, What::Closing { attempt: false, reason, next });
-                self.told.push(Told::Close(slot));
+                self.actions.push(Plain::Close(slot));
             }
             _ => unreachable!(),
         }
@@ -400,13 +400,13 @@ impl Model {
             && let What::Paused(waiter) = found.what
         {
             found.what = What::Connecting(waiter);
-            self.told.push(Told::Connect(paused, waiter));
+            self.actions.push(Plain::Connect(paused, waiter));
         }
         match gone.what {
             What::Connecting(waiter) | What::InUse(waiter) => self.remove_waiter(waiter),
             What::Closing { next: Some(waiter), .. } => self.connect(waiter),
             What::Reserved(waiter, _) if self.waiter(waiter).fresh => {
-                self.told.push(Told::Wait(waiter));
+                self.actions.push(Plain::Wait(waiter));
                 self.connect(waiter);
             }
             What::Reserved(waiter, _) => self.place(waiter),
@@ -471,7 +471,7 @@ impl Model {
         self.retried += 1;
         self.slots.retain(|other| other.number != slot);
         self.waiters.iter_mut().filter(|w| w.number == waiter).for_each(|w| w.fresh = true);
-        self.told.push(Told::Wait(waiter));
+        self.actions.push(Plain::Wait(waiter));
         self.connect(waiter);
         self.decide();
     }
@@ -489,7 +489,7 @@ struct Pair {
     pool: Pool<u64>,
     model: Model,
     names: Vec<Origin>,
-    /// Attempts that the stage has begun, and connections that it was told to let serve.
+    /// Attempts that the stage has begun, and connections that have to call [`Pool::take`].
     ids: Vec<SlotId>,
     waiters: Vec<WaiterId>,
     serve: Vec<u64>,
@@ -631,28 +631,28 @@ impl Pair {
     }
 
     fn compare(&mut self) -> Result<(), TestCaseError> {
-        let mut told = Vec::new();
+        let mut actions = Vec::new();
         while let Some(action) = self.pool.poll_action() {
-            told.push(match action {
-                Action::Wait { waiter } => Told::Wait(waiter.number()),
+            actions.push(match action {
+                Action::Wait { waiter } => Plain::Wait(waiter.number()),
                 Action::Connect { slot, waiter, .. } => {
                     self.ids.retain(|id| id.number != slot.number);
                     self.ids.push(slot);
-                    Told::Connect(slot.number, waiter.number())
+                    Plain::Connect(slot.number, waiter.number())
                 }
-                Action::Abandon { slot } => Told::Abandon(slot.number),
+                Action::Abandon { slot } => Plain::Abandon(slot.number),
                 Action::Serve { slot } => {
                     self.serve.push(slot.number);
-                    Told::Serve(slot.number)
+                    Plain::Serve(slot.number)
                 }
-                Action::Idle { slot } => Told::Idle(slot.number),
-                Action::Close { slot, .. } => Told::Close(slot.number),
+                Action::Idle { slot } => Plain::Idle(slot.number),
+                Action::Close { slot, .. } => Plain::Close(slot.number),
             });
         }
-        let mut expected = std::mem::take(&mut self.model.told);
-        // Who has a connection or is gone is not told to wait.
-        expected.retain(|told| match told {
-            Told::Wait(waiter) => {
+        let mut expected = std::mem::take(&mut self.model.actions);
+        // No action says that a waiter waits if it has a connection or has left.
+        expected.retain(|action| match action {
+            Plain::Wait(waiter) => {
                 let found = self.model.waiters.iter().find(|w| w.number == *waiter);
                 found.is_some_and(|w| {
                     self.model.given(*waiter).is_none() || self.model.expects(w)
@@ -660,9 +660,9 @@ impl Pair {
             }
             _ => true,
         });
-        told.sort();
+        actions.sort();
         expected.sort();
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(actions, expected);
         self.compare_stats()
     }
 

@@ -9,10 +9,10 @@ use crate::Origin;
 #[derive(Clone, Debug)]
 pub(super) struct PerOrigin {
     pub(super) name: Origin,
-    /// What its limit counts: its own slots, and those of other origins that are promised to its
+    /// What its limit counts: its own slots, and those of other origins that are assigned to its
     /// waiters.
     pub(super) slots: usize,
-    /// Its closing slots that are not promised to a waiter of its own.
+    /// Its closing slots that are not assigned to a waiter of its own.
     pub(super) leaving: usize,
     /// Idle connections, the most recently used one last.
     pub(super) idle: List<0>,
@@ -20,12 +20,12 @@ pub(super) struct PerOrigin {
     pub(super) queued: List<0>,
     /// Waiters that have a slot, and that any other connection may serve.
     pub(super) expecting: List<0>,
-    /// Its closing slots that are promised to no waiter.
+    /// Its closing slots that are assigned to no waiter.
     pub(super) spare: BTreeSet<SlotId>,
     /// Its attempts without a waiter, by the reason.
     pub(super) given_up: BTreeSet<SlotId>,
     pub(super) overtaken: BTreeSet<SlotId>,
-    /// Its place among the blocked origins.
+    /// Its entry in the pool's blocked origins.
     pub(super) rank: Option<Rank>,
     /// It counts as an origin with demand.
     pub(super) demanding: bool,

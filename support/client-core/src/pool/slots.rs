@@ -32,9 +32,9 @@ pub(super) struct Slot {
     pub(super) used: bool,
     /// The attempt ran out of descriptors once and was begun again.
     pub(super) begun_again: bool,
-    /// The paused attempt that gets this slot's descriptor. It may be gone by then.
+    /// The paused attempt that gets this slot's descriptor, if it still exists then.
     pub(super) resumes: Option<SlotId>,
-    /// Its places among the idle connections of its origin, and of all.
+    /// Its links in the lists of idle connections: its origin's, and the pool's.
     pub(super) links: [Links; 2],
 }
 

@@ -12,17 +12,16 @@ pub(super) enum State {
     Paused(WaiterId),
     /// A connection attempt without a waiter.
     Orphaned(Orphan),
-    /// A connection promised to this waiter, which the stage has yet to take. If it was idle:
-    /// since when.
+    /// A connection that this waiter's request will take. If it was idle: since when.
     Reserved(WaiterId, Option<Moment>),
-    /// A connection that serves this waiter. The pool keeps the waiter's place for a retry.
+    /// A connection that serves this waiter. The pool keeps the waiter for a retry.
     InUse(WaiterId),
     /// A connection that serves no waiter, before the pool has decided what it does. No slot is in
     /// this state between two events.
     Free(Option<Moment>),
-    /// A connection that waits for a request, and since when.
+    /// A connection without a request, and since when.
     Idle(Moment),
-    /// An attempt or a connection that was told to end. The slot then passes to `next`.
+    /// An attempt or a connection that the stage has to end. The slot then passes to `next`.
     Closing { attempt: bool, reason: CloseReason, next: Option<WaiterId> },
     /// The slot is given back.
     Gone,
@@ -56,8 +55,8 @@ pub(super) enum Step {
     Reserve(WaiterId),
     MarkIdle(Moment),
     Close(CloseReason),
-    /// A closing slot is promised to this waiter.
-    Promise(WaiterId),
+    /// A closing slot is assigned to this waiter.
+    Assign(WaiterId),
 }
 
 impl State {
@@ -89,13 +88,13 @@ impl State {
                 Closing { attempt: false, reason, next: None }
             }
             (Reserved(..) | InUse(_) | Idle(_), Step::Closed) => Gone,
-            // What was told to end. An attempt may succeed before it hears of it.
+            // Closing. An attempt may succeed before the stage abandons it.
             (Closing { attempt: true, reason, next }, Step::Connected) => {
                 Closing { attempt: false, reason, next }
             }
             (Closing { attempt: true, .. }, Step::Failed)
             | (Closing { attempt: false, .. }, Step::Closed) => Gone,
-            (Closing { attempt, reason, next: None }, Step::Promise(waiter)) => {
+            (Closing { attempt, reason, next: None }, Step::Assign(waiter)) => {
                 Closing { attempt, reason, next: Some(waiter) }
             }
             (Closing { attempt, reason, .. }, Step::Leave(_)) => {

@@ -1,4 +1,4 @@
-//! Who waits, and for what.
+//! The waiters, and what each waits for.
 
 use super::{
     Pool, SlotId,
@@ -13,7 +13,7 @@ pub struct WaiterId {
 }
 
 impl WaiterId {
-    /// The place in the order of arrival, from 1, unique within the pool.
+    /// The number in the order of arrival, from 1, unique within the pool.
     pub fn number(self) -> u64 {
         self.number
     }
@@ -28,7 +28,7 @@ pub(super) struct Waiter<R> {
     pub(super) fresh: bool,
     /// None while the request is served.
     pub(super) request: Option<R>,
-    /// Its place in one of its origin's lists, if it is in one.
+    /// Its links in one of its origin's lists, if it is in one.
     pub(super) links: [Links; 1],
 }
 
@@ -50,9 +50,10 @@ pub(super) enum Waiting {
     /// The slot that it was given, or a connection of its origin that is free before. If it needs
     /// a fresh connection: only the former.
     Expecting(SlotId),
-    /// The stage, which has to take the connection that is reserved.
+    /// The stage, which has to call [`Pool::take`] for the reserved connection.
     Reserved(SlotId),
-    /// Nothing. A connection serves it; a waiter is also in this state when it comes and goes.
+    /// Nothing: a connection serves it. A waiter is also in this state before it is queued and
+    /// before it is removed.
     Served,
 }
 

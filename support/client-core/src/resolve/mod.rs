@@ -31,8 +31,8 @@ use crate::{Config, Error};
 
 pub use self::workers::{MOST_LOOKUPS, Work};
 
-/// The host of an origin, as a resolver takes it: no brackets. Its addresses have no port, but a
-/// source may tell services on one host apart by it.
+/// The host and port of an origin, as a resolver takes them: an IPv6 address has no brackets. The
+/// addresses that it returns have no port, but they may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     host: Arc<str>,
@@ -67,23 +67,23 @@ impl fmt::Display for Name {
     }
 }
 
-/// The answer of a resolver, some time later.
+/// The future of a resolver's answer.
 pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// A source of addresses.
+/// Looks up the addresses of a name.
 ///
-/// A client asks for a name and port once at a time, and shares the answer among all who wait for
-/// it.
+/// A client looks up each name and port once at a time, and shares the answer among the requests
+/// that wait for it.
 ///
 /// The future is polled where the client's sockets live: by the event loop in stages 1 and 2, by
-/// a task in stage 3. It must not block there, and wakes its waker from wherever it likes.
-/// Dropping it gives up.
+/// a task in stage 3. It must not block there. It may wake its waker from any thread. Dropping it
+/// gives up.
 pub trait Resolver: Send + Sync {
     /// Asks for the addresses of `name`, best first.
     ///
     /// # Errors
     ///
-    /// Whatever the source says; no address at all counts as an error of kind `NotFound`.
+    /// Any error of the source. An answer without addresses counts as an error of kind `NotFound`.
     fn resolve(&self, name: Name) -> Resolving;
 }
 
@@ -130,7 +130,7 @@ impl Lookups {
     ///
     /// Dropping the future gives up. Once all callers of a name have given up, its lookup is
     /// dropped if it is the user's, and not begun if it waits for a thread. A lookup that a thread
-    /// has begun cannot be stopped. It goes on, and answers those who ask for the name meanwhile.
+    /// has begun cannot be stopped. It goes on, and answers callers that ask for the name meanwhile.
     pub fn resolve(&self, name: Name) -> Lookup {
         if let Some(address) = name.as_address() {
             return Box::pin(future::ready(Ok(vec![address])));
@@ -181,7 +181,7 @@ impl fmt::Debug for Lookups {
     }
 }
 
-/// One lookup. Those who ask after its answer begin another one.
+/// One lookup. A call after its answer begins another one.
 async fn run(
     source: Resolving,
     host: Arc<str>,

@@ -46,7 +46,7 @@ pub(super) struct State {
 /// A name for a worker to look up.
 pub(super) struct Job {
     pub(super) name: Name,
-    /// What the callers wait for. Gone once all of them have given up.
+    /// What the callers wait for. It ends when all of them have given up.
     pub(super) lookup: Option<WeakShared<Lookup>>,
     pub(super) answer: oneshot::Sender<io::Result<Vec<IpAddr>>>,
 }
@@ -115,7 +115,7 @@ impl Shared {
 impl Worker {
     fn run(mut self) {
         while let Some(job) = self.next() {
-            // Kept until the answer is there, so that those who ask meanwhile join this lookup.
+            // Kept until the answer comes, so that callers that ask meanwhile join this lookup.
             let lookup = job.lookup.as_ref().and_then(WeakShared::upgrade);
             if lookup.is_some() {
                 let answer = (self.shared.look_up)(job.name.as_str());

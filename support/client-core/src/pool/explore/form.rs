@@ -74,7 +74,7 @@ impl World {
         form
     }
 
-    /// The place of a waiter in the order of arrival, among those that wait or are served.
+    /// The rank of a waiter in the order of arrival, among those that wait or are served.
     fn rank(&self, waiter: WaiterId) -> u8 {
         let served = self
             .slots
@@ -83,7 +83,7 @@ impl World {
         (self.waiters.keys().filter(|other| **other < waiter).count() + served.count()) as u8
     }
 
-    /// The place of a moment among those that the pool remembers.
+    /// The rank of a moment among those that the pool remembers.
     fn moment(&self, since: u64) -> u8 {
         let earlier = self.pool.slots.iter().filter(|(_, slot)| match slot.state {
             State::Idle(other) | State::Reserved(_, Some(other)) => other < since,

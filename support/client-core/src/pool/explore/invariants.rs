@@ -107,7 +107,7 @@ impl World {
         let limits = &self.pool.limits;
         ensure(self.slots.len() <= limits.total, "the total limit is exceeded")?;
         for (id, _) in self.pool.origins.iter() {
-            // With the promises, so that no late close breaks it.
+            // With assigned slots, so that no late close breaks it.
             ensure(self.counted(id) <= limits.per_origin, "an origin's limit is exceeded")?;
             let idle = self.of(id, |state| matches!(state, State::Idle(_)));
             ensure(idle.len() <= limits.idle_per_origin, "too many idle connections")?;
@@ -158,7 +158,7 @@ impl World {
     fn check_waiters(&self) -> Result<(), Wrong> {
         let mut known = self.pool.waiters();
         known.sort();
-        ensure(known.iter().eq(self.waiters.keys()), "a waiter is lost, or told twice")?;
+        ensure(known.iter().eq(self.waiters.keys()), "a waiter is lost, or completed twice")?;
         for waiter in known {
             let comes = match self.pool.waiters[waiter.index].state {
                 Waiting::Expecting(slot) => match self.pool.state(slot) {
@@ -301,7 +301,7 @@ impl World {
                 Waiting::Reserved(slot) if earlier == Some(Waiting::Expecting(slot)) => None,
                 Waiting::Reserved(_) if expected => Some((waiter, Grant::OtherSlot)),
                 Waiting::Reserved(_) => Some((waiter, Grant::Connection)),
-                // Nor is the slot that it was promised.
+                // Nor is the slot that was assigned to it.
                 Waiting::Expecting(_) => (!expected).then_some((waiter, Grant::Slot)),
                 Waiting::Queued | Waiting::Served => None,
             }
@@ -317,6 +317,6 @@ enum Grant {
     Slot,
     /// A slot with a connection in it.
     Connection,
-    /// A connection in the place of the slot that it had.
+    /// A connection instead of the slot that it had.
     OtherSlot,
 }

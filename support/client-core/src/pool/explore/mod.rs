@@ -1,7 +1,7 @@
 //! All orders of all events that a small pool can see, breadth first.
 //!
-//! A [`World`] is a pool and what is under way around it: attempts, connections, and what the stage
-//! was told and has not done yet. From the empty world every event leads to another one, until no
+//! A [`World`] is a pool and its surroundings: attempts, connections, and actions that the stage has
+//! not finished yet. From the empty world every event leads to another one, until no
 //! new ones appear. Each step and each new world is checked. At the end there must be a way from
 //! every world to one in which all waiters are served, without a caller that gives up.
 

@@ -67,9 +67,9 @@ pub(super) struct Around {
     pub(super) second: bool,
     /// The connection has carried an exchange.
     pub(super) used: bool,
-    /// The stage was told to serve, and has not asked for the request yet.
+    /// [`Action::Serve`] came, and the stage has not called [`Pool::take`] yet.
     pub(super) serve: bool,
-    /// The stage was told to close.
+    /// [`Action::Close`] or [`Action::Abandon`] came.
     pub(super) close: bool,
 }
 
@@ -147,7 +147,7 @@ impl World {
         while let Some(action) = world.pool.poll_action() {
             world.carry_out(action, names)?;
         }
-        // A stage hears nothing of a paused attempt that goes.
+        // No action says that a paused attempt has ended.
         let World { pool, slots, .. } = &mut world;
         slots.retain(|slot, around| {
             around.phase != Phase::Paused || pool.state(*slot).is_some()
@@ -231,7 +231,7 @@ impl World {
         self.slots.get_mut(&slot).expect("an event of a slot that there is")
     }
 
-    /// An attempt fails: its waiter hears of it, and no other one does.
+    /// An attempt fails: its waiter gets the error, and no other one does.
     fn fail(&mut self, slot: SlotId) -> Result<(), Wrong> {
         let own = match self.pool.state(slot) {
             Some(State::Connecting(waiter)) => Some(waiter),
