@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use client_core::{Body, CloseReason, Config, Error, Outgoing};
+use client_core::{Body, Config, Error, Outgoing};
 use http::Response;
 use rotor::{
     EventSet, Evented, PollOpt, Time,
@@ -18,8 +18,9 @@ use rotor::{
 
 use self::script::{Fate, Pipe, Subject};
 use crate::{
-    call::{Call, Holder, Job},
-    connection::{Connection, Delivery, Next},
+    connection::{Connection, Next},
+    oneshot,
+    pending::{Holder, PendingRequest, ReplyReceiver},
     transport::{Readiness, Transport},
 };
 
@@ -36,9 +37,7 @@ fn the_corpus_is_replayed() {
 
 struct Driver {
     connection: Option<Connection<Io>>,
-    call: Option<Arc<Call>>,
-    /// An exchange was begun.
-    used: bool,
+    caller: Option<ReplyReceiver>,
     waker: Waker,
     scratch: Vec<u8>,
     now: Time,
@@ -56,21 +55,23 @@ impl Driver {
                 Next::Again => {
                     connection.ready(Readiness::default(), self.now, &mut self.scratch)
                 }
-                Next::Free(delivery) => {
+                Next::Free(completion) => {
                     self.fate = Fate::Idle;
-                    delivery.deliver();
-                    connection.idle(self.now, &mut self.scratch)
+                    completion.complete();
+                    connection.mark_idle(self.now, &mut self.scratch)
                 }
-                Next::Close(reason, delivery) => return self.close(reason, delivery),
+                Next::Close(reason, completion) => {
+                    self.close(Fate::Closed(reason));
+                    return completion.complete();
+                }
+                Next::Retry(reason, _) => return self.close(Fate::Retry(reason)),
             };
         }
     }
 
-    fn close(&mut self, reason: CloseReason, delivery: Delivery) {
-        let retry = matches!(delivery, Delivery::Retry(_));
-        self.fate = if retry { Fate::Retry(reason) } else { Fate::Closed(reason) };
+    fn close(&mut self, fate: Fate) {
+        self.fate = fate;
         self.connection = None;
-        delivery.deliver();
     }
 }
 
@@ -82,8 +83,7 @@ impl Subject for Driver {
         let connection = Some(connection);
         Driver {
             connection,
-            call: None,
-            used: false,
+            caller: None,
             waker,
             scratch: vec![0; 16 * 1024],
             now,
@@ -92,14 +92,13 @@ impl Subject for Driver {
     }
 
     fn start(&mut self, request: Outgoing) {
-        let call = Call::new(0, request);
-        let mut job = Job::new(call.clone());
-        job.deadline = Some(self.now + Duration::from_secs(10));
-        job.hold(Holder::Machine(self.waker.clone()));
-        self.call = Some(call);
+        let (sender, receiver) = oneshot::channel();
+        let mut pending = PendingRequest::new(0, request, sender);
+        pending.deadline = Some(self.now + Duration::from_secs(10));
+        pending.reply.set_holder(Holder::Connection(self.waker.clone()));
+        self.caller = Some(receiver);
         self.fate = Fate::Busy;
-        let reused = std::mem::replace(&mut self.used, true);
-        self.act(|connection, now, scratch| connection.start(job, reused, now, scratch));
+        self.act(|connection, now, scratch| connection.start(pending, now, scratch));
     }
 
     fn ready(&mut self, readable: bool, writable: bool, hup: bool) {
@@ -108,23 +107,25 @@ impl Subject for Driver {
     }
 
     fn woken(&mut self) {
-        self.act(Connection::woken);
+        self.act(Connection::notified);
     }
 
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         let deadline = self.connection.as_ref().and_then(Connection::deadline);
         if deadline.is_some_and(|deadline| deadline <= self.now) {
-            self.act(|connection, now, _| connection.timeout(now));
+            self.act(|connection, now, _| connection.expire(now));
         }
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Body>, Error>> {
-        self.call.as_ref().map_or(Poll::Pending, |call| call.poll_answer(cx))
+        let Some(caller) = &mut self.caller else { return Poll::Pending };
+        caller.poll(cx).map(|answer| answer.unwrap_or(Err(Error::ShutDown)))
     }
 
     fn cancel(&mut self) {
-        if let Some(Holder::Machine(waker)) = self.call.take().and_then(|call| call.give_up()) {
+        let holder = self.caller.take().and_then(|mut caller| caller.cancel());
+        if let Some(Holder::Connection(waker)) = holder {
             waker.wake();
         }
     }

@@ -1,32 +1,20 @@
 //! The client that users hold: a handle, and the future of a response.
 //!
 //! Its rules:
-//! - nothing happens before a future is polled; then the request is checked, gets its ticket and
+//! - nothing happens before a future is polled. Then the request is checked, gets its number, and
 //!   goes to the loop;
-//! - only handles keep the client open. When the last one goes, what was accepted finishes.
+//! - only handles keep the client open. When the last one is dropped, accepted requests finish.
 
 use std::{
     future, mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, PoisonError},
+    task::{Context, Poll, ready},
 };
 
-use client_core::{
-    Config, Error, Latch, Outgoing, PoolStats, Request, pool::WaiterId, tls::TlsSetup,
-};
+use client_core::{Answer, Config, Error, PoolStats, Request};
 
-use crate::{
-    bell::Bell,
-    call::{Answer, Call, Holder, Job},
-    connector::Connectors,
-    event_loop,
-    inbox::{Inbox, Ring},
-    tls_connector::TlsConnector,
-};
+use crate::{connector::Connectors, event_loop, pending::ReplyReceiver, shared::Shared};
 
 /// A pooled HTTP/1.1 client, whose sockets live on one event loop in a thread of its own. A clone
 /// is another handle to the same pool.
@@ -38,26 +26,6 @@ pub struct Client {
 /// What the clones of a client share. Its end is the client's end.
 struct Handle {
     shared: Arc<Shared>,
-}
-
-/// What callers and loop share.
-pub(crate) struct Shared {
-    pub(crate) inbox: Inbox<Message>,
-    pub(crate) stats: Arc<Mutex<PoolStats>>,
-    /// Callers check requests against it, the loop puts TLS over streams with it.
-    pub(crate) tls: TlsSetup<dyn TlsConnector>,
-    /// Rings the pool's machine.
-    bell: Arc<Bell>,
-    tickets: AtomicU64,
-    /// The loop has ended.
-    ended: Latch,
-}
-
-/// What callers tell the loop.
-pub(crate) enum Message {
-    Request(Job),
-    /// The caller of this waiter has given up.
-    Cancel(WaiterId),
 }
 
 // ===== impl Client =====
@@ -101,7 +69,8 @@ impl Client {
 
     /// The pool now.
     pub fn stats(&self) -> PoolStats {
-        lock(&self.handle.shared.stats).clone()
+        let stats = self.handle.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.clone()
     }
 
     /// Whether the client is closed.
@@ -112,7 +81,7 @@ impl Client {
     /// Ends the client: later requests get [`Error::ShutDown`], those that were accepted finish.
     /// It takes effect at once; the future resolves when the last socket is closed.
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.handle.shared.close();
+        self.handle.shared.inbox.close();
         let shared = self.handle.shared.clone();
         future::poll_fn(move |cx| shared.ended.poll(cx))
     }
@@ -122,66 +91,8 @@ client_core::impl_api_client!(Client, ResponseFuture, "stage1-rotor");
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.inbox.close();
     }
-}
-
-// ===== impl Shared =====
-
-impl Shared {
-    pub(crate) fn new(bell: Arc<Bell>, tls: TlsSetup<dyn TlsConnector>) -> Self {
-        Shared {
-            inbox: Inbox::new(),
-            stats: Arc::default(),
-            tls,
-            bell,
-            tickets: AtomicU64::new(0),
-            ended: Latch::default(),
-        }
-    }
-
-    /// Accepts a request: from here on the loop answers for it.
-    fn accept(&self, request: Request) -> Result<Arc<Call>, Error> {
-        let outgoing = Outgoing::new(request)?;
-        self.tls.check(&outgoing.origin)?;
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let call = Call::new(ticket, outgoing);
-        let submitted = self.inbox.submit(Message::Request(Job::new(call.clone())));
-        self.ring(submitted.map_err(|_| Error::ShutDown)?);
-        Ok(call)
-    }
-
-    fn give_up(&self, call: &Call) {
-        match call.give_up() {
-            Some(Holder::Machine(machine)) => machine.wake(),
-            Some(Holder::Pool(waiter)) => self.ring(self.inbox.send(Message::Cancel(waiter))),
-            None => {}
-        }
-    }
-
-    fn close(&self) {
-        self.inbox.close();
-        self.bell.ring();
-    }
-
-    fn ring(&self, ring: Ring) {
-        if ring == Ring::Needed {
-            self.bell.ring();
-        }
-    }
-
-    /// The loop has ended: nothing is accepted any more, and what nobody will look at is answered.
-    pub(crate) fn end(&self) {
-        self.inbox.close();
-        let mut left = Vec::new();
-        self.inbox.take(&mut left);
-        drop(left);
-        self.ended.open();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // ===== impl ResponseFuture =====
@@ -202,7 +113,7 @@ pub struct ResponseFuture {
 #[allow(clippy::large_enum_variant)]
 enum Stage {
     Unsent(Request),
-    Sent(Arc<Call>),
+    Sent(ReplyReceiver),
     #[default]
     Over,
 }
@@ -217,17 +128,19 @@ impl Future for ResponseFuture {
         {
             this.stage = Stage::Sent(this.shared.accept(request)?);
         }
-        let Stage::Sent(call) = &this.stage else { return Poll::Ready(Err(Error::ShutDown)) };
-        let answer = std::task::ready!(call.poll_answer(cx));
+        let Stage::Sent(receiver) = &mut this.stage else {
+            return Poll::Ready(Err(Error::ShutDown));
+        };
+        let answer = ready!(receiver.poll(cx));
         this.stage = Stage::Over;
-        Poll::Ready(answer)
+        Poll::Ready(answer.unwrap_or(Err(Error::ShutDown)))
     }
 }
 
 impl Drop for ResponseFuture {
     fn drop(&mut self) {
-        if let Stage::Sent(call) = mem::take(&mut self.stage) {
-            self.shared.give_up(&call);
+        if let Stage::Sent(receiver) = &mut self.stage {
+            self.shared.cancel(receiver);
         }
     }
 }

@@ -1,157 +1,130 @@
-//! The life of one HTTP/1.1 connection, whatever it runs over, and without a loop in reach.
+//! The life of one HTTP/1.1 connection, over any transport.
 //!
-//! A connection is told what has become possible ([`Connection::ready`]), that somebody rang for it
-//! ([`Connection::woken`]), or that its deadline has come ([`Connection::timeout`]), does what it
-//! can without blocking, and answers what its machine has to do [`Next`].
+//! A connection reaches no loop, no pool and no clock. The machine that owns it reports what
+//! happened: the socket is ready ([`Connection::ready`]), the machine was notified
+//! ([`Connection::notified`]), or the deadline has passed ([`Connection::expire`]). The connection
+//! then does what it can without blocking, and returns what the machine has to do ([`Next`]).
 //!
 //! Its rules:
-//! - one exchange at a time. Writing and reading go on independently, so that an answer that comes
-//!   before the request is out is still delivered;
-//! - an exchange is over when the response is whole and sending is over. If the response comes
-//!   first, the caller gets all of it but its end, which waits until the request is out;
-//! - a connection is reused only if the response came whole and nothing after it, the request is
-//!   out, and neither side wants the end;
-//! - at every event, whatever it does, it lets its transport flush: TLS may have something to say
-//!   that nobody here has asked for;
-//! - what the caller is to hear at the end is not said here but handed out as a [`Delivery`]: the
-//!   pool knows of the free or closed connection before the caller can act on the news.
+//! - one exchange at a time. Writing the request and reading the response go on independently of
+//!   each other;
+//! - a response can arrive *early*: before the request is sent. The caller gets its head and its
+//!   body as they arrive. Only the end of the body waits until the request is sent, or cannot be
+//!   sent any further. Bytes behind an early response are discarded, and the connection is closed
+//!   when sending is over;
+//! - a caller that leaves before it has the head closes the connection ([`CloseReason::Cancelled`]).
+//!   A caller that drops the body does so too ([`CloseReason::BodyDropped`]), unless the request is
+//!   sent and one more read completes the response;
+//! - a connection that dies before a byte of the response came returns the request for another
+//!   attempt ([`Next::Retry`]), if [`may_retry`] allows that. Otherwise the call fails;
+//! - an idle connection that has something to read is closed: it is the end of the stream, or
+//!   bytes that no request asked for. If the pool has reserved it for a waiter meanwhile, that
+//!   waiter loses nothing, because the connection does not have its request yet (see `pool.rs`);
+//! - at every event, in whatever state, the transport may flush: TLS can have records to send that
+//!   no exchange caused;
+//! - a connection does not complete a call itself. It returns the [`Completion`], and the machine
+//!   carries that out after the pool knows that the connection is free or closed.
 
 use std::{
-    io, mem,
+    io,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use client_core::{
-    Allowance, Body, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Progress,
-    TimeoutPhase, Upload,
-    body::{self, Sender},
-    decode::{BodyLength, Event, Head},
-    io_model, may_retry,
+    Allowance, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Outgoing,
+    Progress, Responder, TimeLimit, Upload, after, io_model, may_retry, stream_end,
 };
-use http::{HeaderMap, Response};
 use rotor::Time;
 
 use crate::{
-    call::{Call, Job},
     framing::{Framing, Input},
-    timer::{after, earliest, passed},
+    pending::{Completion, PendingRequest, ReplySender},
+    timer::{earliest, passed},
     transport::{Readiness, Transport},
 };
 
-/// Reads per event: then the other connections have their turn.
-const MOST_READS: usize = 16;
+/// Reads in a row, of one buffer each, before the other connections have their turn.
+const READS_IN_A_ROW: usize = 16;
 
 /// One connection.
 pub(crate) struct Connection<T> {
-    io: T,
+    transport: T,
     framing: Framing,
-    /// The exchange in progress; none: the connection is idle.
-    running: Option<Running>,
+    /// The exchange in progress. `None`: the connection is idle.
+    in_flight: Option<InFlight>,
     config: Arc<Config>,
-    /// Wakes the machine of this connection: for the body's reader, and for a caller that gives up.
+    /// Notifies the machine. The reader of a body has a clone.
     waker: Waker,
-    /// Its number, from 1.
+    /// Its number in the client, from 1.
     number: u64,
-    /// What the server has said about further exchanges.
     allowance: Allowance,
-    /// How long it may be idle now.
-    idle_for: Duration,
-    /// When it will have been idle for too long.
-    expires: Time,
+    /// How long it may be idle after the last exchange.
+    idle_timeout: Duration,
+    /// When it has been idle for too long.
+    expiry: Time,
 }
 
 /// An exchange in progress.
-struct Running {
-    call: Arc<Call>,
-    exchange: Exchange,
-    caller: Caller,
+struct InFlight {
+    /// The request's number in the recordings.
+    number: u64,
+    request: Outgoing,
+    responder: Responder<ReplySender>,
     decoder: Decoder,
     progress: Progress,
-    /// Why the request cannot be written any further; what the peer may have said is still read.
-    write_error: Option<io::Error>,
-    /// Bytes came behind the response.
+    /// The response is whole. Only sending the request is left.
+    response_whole: bool,
+    /// Bytes came behind a response that was early.
     bytes_left: bool,
-    /// When the limit of time that runs now is over.
-    limit_by: Option<Time>,
-    /// The progress at which that limit was looked at last.
-    timed: Progress,
+    /// Why the request cannot be written any further. The peer may have sent a response before.
+    write_error: Option<io::Error>,
+    /// The server may have closed the connection before the exchange began.
+    may_be_stale: bool,
+    /// The limit of time that runs now.
+    limit: TimeLimit<Time>,
     /// When the whole call has to be over.
-    total_by: Option<Time>,
+    deadline: Option<Time>,
 }
 
-/// Where the caller stands.
-enum Caller {
-    /// It waits for the head.
-    Waiting(Job),
-    /// It has the head, and reads the body.
-    Reading(Sender),
-    /// It has all of the response but its end, which waits until the request is out.
-    Finishing(Sender, Option<HeaderMap>),
-}
-
-/// What the machine of a connection does next.
+/// What the machine does next.
 pub(crate) enum Next {
-    /// Lie down until something happens.
+    /// Suspend until an event or the deadline.
     Wait,
-    /// Come back in the next turn, though nothing happens: there is more to read.
+    /// Continue in the next turn of the loop, even without an event: there is more to read.
     Again,
-    /// Give the connection to the next caller, then deliver.
-    Free(Delivery),
-    /// Close the connection, then deliver.
-    Close(CloseReason, Delivery),
+    /// Return the connection to the pool, then complete the call.
+    Free(Completion),
+    /// Close the connection, then complete the call.
+    Close(CloseReason, Completion),
+    /// Close the connection, and send the request again on a fresh one.
+    Retry(CloseReason, PendingRequest),
 }
 
-/// What the caller is to hear, once the pool knows.
-pub(crate) enum Delivery {
-    Nothing,
-    /// To the future: the whole response, or why there is none.
-    Answer(Job, Result<Response<Body>, Error>),
-    /// To the body: its end.
-    End(Sender, Option<HeaderMap>),
-    /// To the body: why it does not become whole.
-    Broken(Sender, Error),
-    /// To nobody yet: the request is sent again.
-    Retry(Job),
-}
-
-/// Whether the body's reader takes more.
-enum Room {
-    Free,
-    Full,
-    Gone,
-}
-
-/// A head that was read, with as much of the body as came with it.
-type Early = Option<(Head, Bytes)>;
-
-// ===== impl Connection =====
+// ===== impl Connection: what the machine reports =====
 
 impl<T: Transport> Connection<T> {
-    /// A connection that was just made. `ready` is what the loop has said about it so far.
+    /// A connection that was just made. `ready` is what the loop has reported about it so far.
     pub(crate) fn new(
-        io: T,
+        transport: T,
         ready: Readiness,
         number: u64,
         config: Arc<Config>,
         waker: Waker,
         now: Time,
     ) -> Self {
-        let framing = Framing::new(number, ready);
-        let expires = after(now, config.idle_timeout);
-        let (idle_for, allowance) = (config.idle_timeout, Allowance::default());
         Connection {
-            io,
-            framing,
-            running: None,
-            config,
+            transport,
+            framing: Framing::new(number, ready),
+            in_flight: None,
             waker,
             number,
-            allowance,
-            idle_for,
-            expires,
+            allowance: Allowance::default(),
+            idle_timeout: config.idle_timeout,
+            expiry: after(now, config.idle_timeout),
+            config,
         }
     }
 
@@ -160,47 +133,50 @@ impl<T: Transport> Connection<T> {
     }
 
     pub(crate) fn transport(&mut self) -> &mut T {
-        &mut self.io
+        &mut self.transport
     }
 
-    /// When the machine has to call [`Connection::timeout`], whatever else happens.
+    /// When the machine has to call [`Connection::expire`], whatever else happens.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match &self.running {
-            Some(running) => earliest([running.limit_by, running.total_by]),
-            None => Some(self.expires),
+        match &self.in_flight {
+            Some(exchange) => earliest([exchange.limit.until(), exchange.deadline]),
+            None => Some(self.expiry),
         }
     }
 
-    /// Begins an exchange. `reused`: the connection has carried one before.
+    /// Begins an exchange.
     pub(crate) fn start(
         &mut self,
-        job: Job,
-        reused: bool,
+        pending: PendingRequest,
         now: Time,
         scratch: &mut [u8],
     ) -> Next {
-        let (connection, attempts) = (self.number, job.sent + 1);
-        let progress = Progress::default();
-        self.running = Some(Running {
-            call: job.call().clone(),
-            exchange: Exchange { connection, reused, attempts, upload: Upload::Pending },
-            decoder: Decoder::new(&job.call().outgoing.method, (&*self.config).into()),
-            progress,
-            write_error: None,
+        let PendingRequest { number, request, reply, deadline, attempts } = pending;
+        let (reused, may_be_stale) = self.allowance.begin();
+        let mut responder = Responder::new(reply, self.config.body_window);
+        let connection = self.number;
+        responder.exchange = Exchange { connection, reused, attempts, ..Exchange::default() };
+        self.in_flight = Some(InFlight {
+            number,
+            decoder: Decoder::new(&request.method, (&*self.config).into()),
+            request,
+            responder,
+            progress: Progress::default(),
+            response_whole: false,
             bytes_left: false,
-            limit_by: progress.limit().map(|limit| after(now, self.config.limit(limit))),
-            timed: progress,
-            total_by: job.deadline,
-            caller: Caller::Waiting(job),
+            write_error: None,
+            may_be_stale,
+            limit: TimeLimit::new(now, &self.config),
+            deadline,
         });
         self.drive(now, scratch)
     }
 
-    /// Becomes idle: gives its buffer back, and looks at its socket once more if there may be
-    /// something on it.
-    pub(crate) fn idle(&mut self, now: Time, scratch: &mut [u8]) -> Next {
+    /// Becomes idle: frees its buffer, and reads once if the socket may have something to read.
+    pub(crate) fn mark_idle(&mut self, now: Time, scratch: &mut [u8]) -> Next {
+        self.allowance.mark_idle();
         self.framing.buffer = BytesMut::new();
-        self.expires = after(now, self.idle_for);
+        self.expiry = after(now, self.idle_timeout);
         self.drive(now, scratch)
     }
 
@@ -210,105 +186,104 @@ impl<T: Transport> Connection<T> {
         self.drive(now, scratch)
     }
 
-    /// Somebody rang: a caller that gave up, or a reader that has room again or is gone. It may
-    /// also be for nothing.
-    pub(crate) fn woken(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        if self.is_cancelled() {
-            io_model!(cancel, connection = self.number, why = "the caller gave up");
-            return Next::Close(CloseReason::Cancelled, Delivery::Nothing);
+    /// The machine was notified: the caller left, or the body's reader made room or left. There
+    /// need not be a cause.
+    pub(crate) fn notified(&mut self, now: Time, scratch: &mut [u8]) -> Next {
+        match &self.in_flight {
+            Some(exchange) if exchange.responder.is_cancelled() => self.cancel(),
+            _ => self.drive(now, scratch),
         }
-        self.drive(now, scratch)
     }
 
-    /// The deadline has come.
-    pub(crate) fn timeout(&mut self, now: Time) -> Next {
-        let Some(running) = &self.running else {
-            let over = passed(Some(self.expires), now);
-            return if over {
-                Next::Close(CloseReason::IdleExpired, Delivery::Nothing)
-            } else {
-                Next::Wait
+    /// The deadline has passed.
+    pub(crate) fn expire(&mut self, now: Time) -> Next {
+        let Some(exchange) = &self.in_flight else {
+            return match passed(Some(self.expiry), now) {
+                true => Next::close(CloseReason::IdleExpired),
+                false => Next::Wait,
             };
         };
-        match running.passed(now) {
+        match exchange.limit.expired(exchange.deadline, now) {
             None => Next::Wait,
-            Some(_) if running.is_finishing() => {
-                self.finish_sending(Some(CloseReason::Timeout))
-            }
-            Some(limit) => {
-                let error = Error::timeout(limit, &self.config);
-                self.fail(error, CloseReason::Timeout)
-            }
+            Some(_) if exchange.response_whole => self.finish(Some(CloseReason::Timeout)),
+            Some(limit) => self.fail(Error::timeout(limit, &self.config), CloseReason::Timeout),
         }
     }
+}
 
-    /// Whether the caller gave up before it had the head.
-    fn is_cancelled(&self) -> bool {
-        matches!(&self.running, Some(Running { caller: Caller::Waiting(job), .. }) if job.is_gone())
-    }
+// ===== impl Connection: what it does =====
 
+impl<T: Transport> Connection<T> {
     /// Does all that can be done now: writes, then reads.
     fn drive(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         self.write();
-        let next = match &self.running {
+        let next = match &self.in_flight {
             None => return self.watch(scratch),
-            Some(running) if running.is_finishing() && running.progress.sent => {
-                return self.finish_sending(None);
+            Some(exchange) if exchange.response_whole && exchange.progress.sent => {
+                return self.finish(None);
             }
-            Some(_) => (0..MOST_READS).find_map(|_| self.read(scratch)),
+            Some(_) => (0..READS_IN_A_ROW).find_map(|_| self.read(scratch)),
         };
-        if let Some(running) = &mut self.running {
-            running.restart_limit(now, &self.config);
+        if let Some(exchange) = &mut self.in_flight {
+            exchange.limit.update(exchange.progress, now, &self.config);
         }
         next.unwrap_or(Next::Again)
     }
 
-    /// While idle: whatever can be read is the end, or something that nobody asked for.
+    /// While idle: what can be read is the end of the stream, or bytes that no request asked for.
     fn watch(&mut self, scratch: &mut [u8]) -> Next {
         if !self.framing.may_read() {
             return Next::Wait;
         }
-        let reason = match self.framing.read(&mut self.io, scratch) {
+        let reason = match self.framing.read(&mut self.transport, scratch) {
             Ok(Input::Blocked) => return Next::Wait,
             Ok(Input::Bytes(_)) => CloseReason::Unsolicited,
             Ok(Input::End) => CloseReason::PeerClosed,
             Err(error) => CloseReason::of(&error),
         };
-        Next::Close(reason, Delivery::Nothing)
+        Next::close(reason)
     }
 
-    /// Writes what is left of the request, or else what the transport has to say by itself. If that
-    /// fails, reading decides how the exchange ends: the peer may have answered before it closed.
+    /// Writes the rest of the request, or else what the transport has to send of its own. If that
+    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
     fn write(&mut self) {
-        let Some(running) = self.running.as_mut().filter(|running| !running.is_sent()) else {
-            let _ = self.framing.flush(&mut self.io);
+        let unsent = self.in_flight.as_mut().filter(|exchange| !exchange.is_sent());
+        let Some(InFlight { request, responder, progress, write_error, .. }) = unsent else {
+            let _ = self.framing.flush(&mut self.transport);
             return;
         };
-        if running.write_error.is_some() {
+        if write_error.is_some() {
             return;
         }
-        let Running { call, progress, .. } = running;
-        match self.framing.write(&mut self.io, &call.outgoing, &mut progress.written) {
+        match self.framing.write(&mut self.transport, request, &mut progress.written) {
             Ok(false) => {}
-            Ok(true) => running.note_sent(),
-            Err(error) => running.note_refused(error),
+            Ok(true) => {
+                progress.sent = true;
+                responder.request_sent();
+            }
+            Err(error) => {
+                progress.sent = true;
+                *write_error = Some(error);
+            }
         }
     }
 
-    /// Reads once and understands what came. `None`: there may be more.
+    /// Reads once, and decodes what came. `None`: there may be more.
     fn read(&mut self, scratch: &mut [u8]) -> Option<Next> {
-        let running = self.running.as_mut()?;
-        let room = running.room(&self.waker);
-        running.progress.window_full = matches!(room, Room::Full);
-        match room {
-            Room::Free => {}
-            Room::Full => return Some(self.pause()),
-            Room::Gone => return Some(self.abandon(scratch)),
+        let exchange = self.in_flight.as_mut()?;
+        let room = exchange.responder.poll_room(&mut Context::from_waker(&self.waker));
+        if let Poll::Ready(Err(_)) = room {
+            return Some(self.drop_body(scratch));
         }
-        if !self.framing.may_read() && running.write_error.is_none() {
+        // A response that is whole needs no room.
+        exchange.progress.window_full = room.is_pending() && !exchange.response_whole;
+        if exchange.progress.window_full {
+            return Some(self.pause());
+        }
+        if !self.framing.may_read() && exchange.write_error.is_none() {
             return Some(self.blocked());
         }
-        match self.framing.read(&mut self.io, scratch) {
+        match self.framing.read(&mut self.transport, scratch) {
             Ok(Input::Bytes(count)) => self.receive(count),
             Ok(Input::Blocked) => Some(self.blocked()),
             Ok(Input::End) => Some(self.ended(None)),
@@ -316,40 +291,66 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Bytes have come.
+    /// Bytes came.
     fn receive(&mut self, count: usize) -> Option<Next> {
-        let running = self.running.as_mut()?;
-        running.progress.received += count as u64;
-        if running.is_finishing() {
-            running.bytes_left = true;
+        let exchange = self.in_flight.as_mut()?;
+        exchange.progress.received += count as u64;
+        if exchange.response_whole {
+            exchange.bytes_left = true;
             self.framing.buffer.clear();
             return None;
         }
-        self.decode()
+        let InFlight { responder, decoder, progress, .. } = exchange;
+        match responder.receive(decoder, &mut self.framing.buffer) {
+            Ok(true) => self.received(),
+            Ok(false) if responder.is_cancelled() => Some(self.cancel()),
+            Ok(false) => {
+                progress.head = responder.body().is_some();
+                None
+            }
+            Err(error) => Some(self.fail(error, CloseReason::ProtocolError)),
+        }
     }
 
-    /// There is nothing to read now; and if the request cannot be written, nothing will come.
+    /// The response is whole. `None`: it is early, and sending goes on.
+    fn received(&mut self) -> Option<Next> {
+        let exchange = self.in_flight.as_mut()?;
+        let (refused, keep_alive) =
+            (exchange.write_error.is_some(), exchange.decoder.keep_alive());
+        if Upload::at_response_end(exchange.is_sent(), refused, keep_alive) != Upload::Pending {
+            return Some(self.finish(None));
+        }
+        exchange.responder.deliver();
+        exchange.response_whole = true;
+        exchange.bytes_left = !self.framing.buffer.is_empty();
+        self.framing.buffer.clear();
+        None
+    }
+
+    /// There is nothing to read now. If the request cannot be written any further, the exchange
+    /// has ended: no response will come.
     fn blocked(&mut self) -> Next {
-        let Some(running) = &mut self.running else { return Next::Wait };
-        match running.write_error.take() {
+        match self.in_flight.as_mut().and_then(|exchange| exchange.write_error.take()) {
             Some(error) => self.ended(Some(error)),
             None => self.pause(),
         }
     }
 
-    /// Nothing is read for now. But the read before may have been what a write has waited for.
+    /// Reads nothing for now. A write that waited for the last read may go on.
     fn pause(&self) -> Next {
-        match &self.running {
-            Some(running) if !running.progress.sent && self.framing.may_write() => Next::Again,
+        match &self.in_flight {
+            Some(exchange) if !exchange.progress.sent && self.framing.may_write() => {
+                Next::Again
+            }
             _ => Next::Wait,
         }
     }
 
-    /// The body's reader is gone. If the request is out and one read more makes the response whole,
-    /// the exchange ends as any other. Otherwise the rest would be written or read for nobody.
-    fn abandon(&mut self, scratch: &mut [u8]) -> Next {
-        if self.running.as_ref().is_some_and(Running::is_sent)
-            && let Ok(Input::Bytes(count)) = self.framing.read(&mut self.io, scratch)
+    /// The caller dropped the body. If the request is sent and one more read completes the
+    /// response, the exchange ends like any other. Otherwise the connection is closed.
+    fn drop_body(&mut self, scratch: &mut [u8]) -> Next {
+        if self.in_flight.as_ref().is_some_and(InFlight::is_sent)
+            && let Ok(Input::Bytes(count)) = self.framing.read(&mut self.transport, scratch)
         {
             match self.receive(count) {
                 None | Some(Next::Close(CloseReason::ProtocolError, _)) => {}
@@ -357,262 +358,107 @@ impl<T: Transport> Connection<T> {
             }
         }
         io_model!(cancel, connection = self.number, why = "the body was dropped");
-        Next::Close(CloseReason::BodyDropped, Delivery::Nothing)
+        Next::close(CloseReason::BodyDropped)
+    }
+}
+
+// ===== impl Connection: how an exchange ends =====
+
+impl<T: Transport> Connection<T> {
+    /// The caller left before it had the head.
+    fn cancel(&mut self) -> Next {
+        io_model!(cancel, connection = self.number, why = "the caller gave up");
+        Next::close(CloseReason::Cancelled)
     }
 
-    /// Takes all events out of the buffer. `None`: the exchange goes on.
-    fn decode(&mut self) -> Option<Next> {
-        let mut early: Early = None;
-        let running = self.running.as_mut()?;
-        loop {
-            match running.decoder.decode(&mut self.framing.buffer) {
-                Ok(None) => break,
-                Ok(Some(Event::Head(head))) => {
-                    io_model!(frame, connection = self.number, why = "head");
-                    running.progress.head = true;
-                    early = Some((head, Bytes::new()));
-                }
-                Ok(Some(Event::Data(piece))) => {
-                    let bytes = piece.len();
-                    io_model!(frame, connection = self.number, bytes, why = "data");
-                    match (&mut early, &mut running.caller) {
-                        (Some((_, first)), _) => append(first, piece),
-                        (None, Caller::Reading(sender)) => sender.push(piece),
-                        (None, Caller::Waiting(_) | Caller::Finishing(..)) => {}
-                    }
-                }
-                Ok(Some(Event::End(trailers))) => {
-                    io_model!(frame, connection = self.number, why = "end");
-                    return self.finish(early, trailers);
-                }
-                Err(error) => {
-                    self.open(early);
-                    return Some(self.fail(error, CloseReason::ProtocolError));
-                }
-            }
-        }
-        if self.is_cancelled() {
-            return Some(Next::Close(CloseReason::Cancelled, Delivery::Nothing));
-        }
-        self.open(early);
-        None
-    }
-
-    /// Gives the caller a head whose body, or its end, is still to come.
-    fn open(&mut self, early: Early) {
-        let Some((head, first)) = early else { return };
-        let Some(running) = self.running.take() else { return };
-        let Caller::Waiting(job) = running.caller else { return };
-        let expected = match head.length {
-            BodyLength::Exact(length) => Some(length),
-            BodyLength::Chunked | BodyLength::UntilClose => None,
-        };
-        let (mut sender, body) =
-            body::channel(self.config.body_window, expected, running.exchange);
-        sender.push(first);
-        job.answer(Ok(head.into_response(body)));
-        self.running = Some(Running { caller: Caller::Reading(sender), ..running });
-    }
-
-    /// The response is whole. `None`: its request is not, and sending goes on.
-    fn finish(&mut self, mut early: Early, trailers: Option<HeaderMap>) -> Option<Next> {
-        let running = self.running.as_ref()?;
-        let (refused, keep_alive) =
-            (running.write_error.is_some(), running.decoder.keep_alive());
-        let upload = Upload::at_response_end(running.is_sent(), refused, keep_alive);
-        if upload == Upload::Pending || trailers.is_some() {
-            self.open(early.take());
-        }
-        if upload != Upload::Pending {
-            return Some(self.conclude(early, trailers, None));
-        }
-        let mut running = self.running.take()?;
-        running.bytes_left = !self.framing.buffer.is_empty();
-        self.framing.buffer.clear();
-        if let Caller::Reading(sender) = running.caller {
-            running.caller = Caller::Finishing(sender, trailers);
-        }
-        self.running = Some(running);
-        None
-    }
-
-    /// Sending is over, behind a response that is whole. `ceased`: why it ended before its end,
-    /// unless a write failed.
-    fn finish_sending(&mut self, ceased: Option<CloseReason>) -> Next {
-        self.conclude(None, None, ceased)
-    }
-
-    /// The exchange is over, with a whole response. `ceased`: why sending the request ended before
-    /// its end, unless a write failed.
-    fn conclude(
-        &mut self,
-        early: Early,
-        trailers: Option<HeaderMap>,
-        ceased: Option<CloseReason>,
-    ) -> Next {
-        let Some(running) = self.running.take() else { return Next::Wait };
+    /// The exchange is over, and the response is whole. `ceased`: why sending the request ended
+    /// before its end, unless a write failed.
+    fn finish(&mut self, ceased: Option<CloseReason>) -> Next {
+        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
         let outcome = Outcome {
-            upload: running.exchange.upload.ended(),
-            ceased: ceased.or(running.write_error.as_ref().map(CloseReason::of)),
-            close: running.call.outgoing.close,
-            keep_alive: running.decoder.keep_alive(),
-            bytes_left: running.bytes_left || !self.framing.buffer.is_empty(),
+            upload: exchange.responder.exchange.upload.ended(),
+            ceased: ceased.or(exchange.write_error.as_ref().map(CloseReason::of)),
+            close: exchange.request.close,
+            keep_alive: exchange.decoder.keep_alive(),
+            bytes_left: exchange.bytes_left || !self.framing.buffer.is_empty(),
         };
-        let delivery = match (running.caller, early) {
-            (Caller::Waiting(job), Some((head, all))) => {
-                let body = Body::whole(all, running.exchange);
-                Delivery::Answer(job, Ok(head.into_response(body)))
-            }
-            (Caller::Reading(sender), _) => Delivery::End(sender, trailers),
-            (Caller::Finishing(sender, trailers), _) => Delivery::End(sender, trailers),
-            (Caller::Waiting(_), None) => Delivery::Nothing,
-        };
+        let completion = Completion::Finish(exchange.responder);
         match self.allowance.after(outcome, &self.config) {
             Ok(_) if self.framing.is_hung_up() => {
-                Next::Close(CloseReason::PeerClosed, delivery)
+                Next::Close(CloseReason::PeerClosed, completion)
             }
-            Ok(idle_for) => {
-                self.idle_for = idle_for;
-                Next::Free(delivery)
+            Ok(idle_timeout) => {
+                self.idle_timeout = idle_timeout;
+                Next::Free(completion)
             }
-            Err(reason) => Next::Close(reason, delivery),
+            Err(reason) => Next::Close(reason, completion),
         }
     }
 
     /// The exchange has failed.
     fn fail(&mut self, error: Error, reason: CloseReason) -> Next {
-        let delivery = match self.running.take().map(|running| running.caller) {
-            Some(Caller::Waiting(job)) => Delivery::Answer(job, Err(error)),
-            Some(Caller::Reading(sender) | Caller::Finishing(sender, _)) => {
-                Delivery::Broken(sender, error)
-            }
-            None => Delivery::Nothing,
-        };
-        Next::Close(reason, delivery)
+        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
+        Next::Close(reason, Completion::Fail(exchange.responder, error))
     }
 
-    /// The peer has ended the connection, in good order or not: the end of a body that nothing
-    /// else ends, a stale connection, or a response that will not become whole.
+    /// The stream has ended, with or without an error. That is the end of a body that nothing else
+    /// ends, a stale connection, or a response that will not become whole.
     fn ended(&mut self, error: Option<io::Error>) -> Next {
-        let Some(running) = &mut self.running else { return Next::Wait };
-        let end = running.decoder.eof(&self.framing.buffer);
-        // The system tells a failure once: a write that got it leaves an end for the read.
-        let error = error.or(running.write_error.take_if(|_| end.is_err()));
-        let reason = error.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
-        if running.is_finishing() {
-            return self.finish_sending(Some(reason));
+        let Some(exchange) = &mut self.in_flight else { return Next::Wait };
+        let end = exchange.decoder.eof(&self.framing.buffer);
+        // The system reports a failure once. If a write got it, the read finds an end.
+        let cause = error.or(exchange.write_error.take_if(|_| end.is_err()));
+        if exchange.response_whole {
+            let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
+            return self.finish(Some(reason));
         }
-        let error = match (end, error) {
-            (Ok(()), None) => return self.conclude(None, None, None),
-            (Err(error), None) => error,
-            (Err(Error::ClosedEarly { expected, .. }), Some(error)) => {
-                Error::broken(expected, error)
+        match stream_end(end, cause) {
+            Ok(()) => self.finish(None),
+            Err((_, reason)) if exchange.may_retry(reason) => self.retry(reason),
+            Err((error, reason)) => self.fail(error, reason),
+        }
+    }
+
+    /// Returns the request, to be sent again on a fresh connection.
+    fn retry(&mut self, reason: CloseReason) -> Next {
+        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
+        let InFlight { number, request, responder, deadline, .. } = exchange;
+        io_model!(retry, request = number, connection = self.number, why = reason.as_str());
+        let attempts = responder.exchange.attempts + 1;
+        match responder.into_reply() {
+            Some(reply) => {
+                let pending = PendingRequest { number, request, reply, deadline, attempts };
+                Next::Retry(reason, pending)
             }
-            (_, Some(error)) => Error::broken("expected the rest of the body", error),
-        };
-        if reason != CloseReason::ProtocolError
-            && may_retry(&running.call.outgoing.method, running.attempt())
-            && let Some(Running { caller: Caller::Waiting(mut job), .. }) = self.running.take()
-        {
-            io_model!(retry, request = job.ticket(), connection = self.number);
-            job.sent += 1;
-            return Next::Close(reason, Delivery::Retry(job));
+            None => Next::close(reason),
         }
-        self.fail(error, reason)
     }
 }
 
-// ===== impl Running =====
+// ===== impl InFlight =====
 
-impl Running {
-    /// Whether the request is out.
+impl InFlight {
+    /// Whether all of the request is sent.
     fn is_sent(&self) -> bool {
-        self.exchange.upload == Upload::Whole
+        self.responder.exchange.upload == Upload::Whole
     }
 
-    /// Whether only sending the request is left.
-    fn is_finishing(&self) -> bool {
-        matches!(self.caller, Caller::Finishing(..))
-    }
-
-    fn note_sent(&mut self) {
-        self.progress.sent = true;
-        self.exchange.upload = Upload::Whole;
-        if let Caller::Reading(sender) | Caller::Finishing(sender, _) = &mut self.caller {
-            sender.request_sent();
-        }
-    }
-
-    fn note_refused(&mut self, error: io::Error) {
-        self.progress.sent = true;
-        self.write_error = Some(error);
-    }
-
-    /// Whether there is room for a piece of the body. Before the head there always is: heads have
-    /// a limit of their own.
-    fn room(&mut self, waker: &Waker) -> Room {
-        let (Caller::Reading(sender) | Caller::Finishing(sender, _)) = &mut self.caller else {
-            return Room::Free;
-        };
-        match sender.poll_room(&mut Context::from_waker(waker)) {
-            Poll::Ready(Ok(())) => Room::Free,
-            Poll::Ready(Err(body::Gone)) => Room::Gone,
-            Poll::Pending if self.is_finishing() => Room::Free,
-            Poll::Pending => Room::Full,
-        }
-    }
-
-    /// Sets the time of the limit that runs now, if it begins anew.
-    fn restart_limit(&mut self, now: Time, config: &Config) {
-        if self.progress.restarts(self.timed) {
-            let limit = self.progress.limit();
-            self.limit_by = limit.map(|limit| after(now, config.limit(limit)));
-        }
-        self.timed = self.progress;
-    }
-
-    /// Which limit of time is over, if one is.
-    fn passed(&self, now: Time) -> Option<TimeoutPhase> {
-        if passed(self.total_by, now) {
-            return Some(TimeoutPhase::Total);
-        }
-        self.timed.limit().filter(|_| passed(self.limit_by, now))
-    }
-
-    fn attempt(&self) -> Failure {
-        Failure {
-            may_be_stale: self.exchange.reused,
+    /// Whether the request may be sent again after its stream has ended for this reason.
+    fn may_retry(&self, reason: CloseReason) -> bool {
+        let failure = Failure {
+            may_be_stale: self.may_be_stale,
             written: self.progress.written > 0,
             answered: self.progress.received > 0,
-            retried: self.exchange.attempts > 1,
-        }
+            retried: self.responder.exchange.attempts > 1,
+        };
+        reason != CloseReason::ProtocolError && may_retry(&self.request.method, failure)
     }
 }
 
-// ===== impl Delivery =====
-
-impl Delivery {
-    /// Says it. The pool must know of it already.
-    pub(crate) fn deliver(self) {
-        match self {
-            Delivery::Nothing => {}
-            Delivery::Answer(job, answer) => job.answer(answer),
-            Delivery::End(sender, trailers) => sender.finish(trailers),
-            Delivery::Broken(sender, error) => sender.fail(error),
-            // The pool takes these out before; a job that is dropped answers for itself.
-            Delivery::Retry(job) => drop(job),
-        }
-    }
-}
-
-/// Several pieces of one read become one: at most one read buffer is copied.
-fn append(first: &mut Bytes, piece: Bytes) {
-    if first.is_empty() {
-        *first = piece;
-    } else {
-        let mut both = BytesMut::from(mem::take(first));
-        both.extend_from_slice(&piece);
-        *first = both.freeze();
+impl Next {
+    /// Close the connection. No caller waits.
+    fn close(reason: CloseReason) -> Self {
+        Next::Close(reason, Completion::Nothing)
     }
 }
 

@@ -1,86 +1,64 @@
-//! The loop: its thread, its machines, and what they share.
+//! The event loop: its thread, its machines, and what becomes of a machine that ran.
 //!
 //! Its rules:
 //! - the loop is made in its own thread, so nothing in it has to be `Send`;
-//! - rotor's slab, timers and queue have fixed sizes, so they are derived from the limits of the
-//!   configuration; a machine for which there is no slot nevertheless is a failed attempt, no panic;
-//! - whatever ends the loop, be it a panic: every caller is answered, and `close` resolves.
+//! - rotor's slab, timers and queue have fixed sizes, which are derived from the limits of the
+//!   configuration. If a machine still finds no slot, that is a failed attempt, and no panic;
+//! - whatever ends the loop, even a panic: every call is completed, and `close` resolves.
 
 use std::{
-    cell::RefCell,
     io,
-    rc::Rc,
     sync::{Arc, mpsc},
     task::Waker,
     thread,
 };
 
-use client_core::{Config, Error, Lookups, io_model, tls::TlsSetup};
+use client_core::{Config, Error, io_model, tls::TlsSetup};
 use rotor::{EventSet, Loop, Machine, Response, Scope, SpawnError, Void};
 
 use crate::{
-    bell::Bell,
-    client::{Message, Shared},
-    connect::{Attempt, Contest, Racer},
-    connector::{Connector, Connectors},
+    connect::{CandidateMachine, Connecting},
+    connector::Connectors,
     framing::READ_SIZE,
     handshake::Handshake,
-    pool::{Pool, Target},
+    machine::{Context, Seed, Transition},
+    notifier::Notifier,
+    owner::ConnectionMachine,
+    pool::Pool,
     resolver,
-    serving::Serving,
-    timer::rest,
-    transport::Stream,
+    shared::{Message, Shared},
+    timer::suspend,
 };
 
-/// How fine deadlines are, in milliseconds; rotor may be two of these late.
+/// How fine deadlines are, in milliseconds. rotor may be two of these late.
 const TICK_MS: u64 = 10;
 
-/// Slots of the timers' wheel: more than one turn of it is no error, only slower.
+/// Slots of the timers' wheel. More than one turn of it is no error, only slower.
 const WHEEL: usize = 1024;
 
-/// A limit of connections that means "none" still ends here: rotor allocates all slots at once.
+/// The most machines, even without a limit of connections: rotor allocates all slots at once.
 const MOST_MACHINES: usize = 1 << 16;
-
-/// What a machine answers.
-pub(crate) type Reply = Response<Fsm, Seed>;
-
-/// What all machines share: rotor hands it to each of them in turn.
-pub(crate) struct Context {
-    pub(crate) config: Arc<Config>,
-    pub(crate) pool: Pool,
-    pub(crate) resolver: Lookups,
-    /// What a user has put in place of resolver, Happy Eyeballs and TCP.
-    pub(crate) connector: Option<Arc<dyn Connector>>,
-    /// What every connection reads into.
-    pub(crate) scratch: Box<[u8]>,
-    pub(crate) shared: Arc<Shared>,
-    /// The pool's bell.
-    bell: Arc<Bell>,
-    /// The buffer that the inbox gets in exchange for its own.
-    messages: Vec<Message>,
-}
 
 /// All machines of the loop.
 pub(crate) enum Fsm {
-    /// Takes in what callers want, and starts connecting.
+    /// Takes requests from the inbox, and starts connecting.
     Pool,
-    /// Addresses that race.
-    Racer(Box<Racer>),
+    /// Resolves a name, and starts candidates.
+    Connecting(Box<Connecting>),
     /// One socket that is connecting.
-    Attempt(Box<Attempt>),
+    Candidate(Box<CandidateMachine>),
     /// A stream that cannot serve yet.
     Handshake(Box<Handshake>),
     /// A connection.
-    Serving(Box<Serving>),
-    /// What has ended but for a ring that is on its way to it.
-    Gone,
+    Connection(Box<ConnectionMachine>),
+    /// A machine that has ended, while a notification to it is on its way.
+    Ended,
 }
 
-/// What a new machine is made from.
-pub(crate) enum Seed {
-    Connect(Target),
-    Attempt(Rc<RefCell<Contest>>, usize),
-}
+/// What a machine returns to rotor.
+type MachineResponse = Response<Fsm, Seed>;
+
+// ===== from rotor to the machines =====
 
 impl Machine for Fsm {
     type Context = Context;
@@ -88,35 +66,68 @@ impl Machine for Fsm {
 
     fn create(seed: Seed, scope: &mut Scope<'_, Context>) -> Response<Self, Void> {
         match seed {
-            Seed::Connect(target) => Racer::create(target, scope),
-            Seed::Attempt(contest, number) => Attempt::create(contest, number, scope),
+            Seed::Connect(target) => {
+                let (machine, deadline) = Connecting::create(target, scope);
+                suspend(Fsm::Connecting(machine), Some(deadline))
+            }
+            Seed::Candidate(race, number) => {
+                let machine = CandidateMachine::create(race, number, scope);
+                suspend(Fsm::Candidate(machine), None)
+            }
         }
     }
 
-    fn ready(self, events: EventSet, scope: &mut Scope<'_, Context>) -> Reply {
+    fn ready(self, events: EventSet, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Serving(connection) => connection.ready(events, scope),
-            Fsm::Attempt(attempt) => attempt.ready(events, scope),
-            Fsm::Handshake(handshake) => handshake.ready(events, scope),
-            Fsm::Racer(racer) => racer.step(scope),
-            Fsm::Pool => pump(scope),
-            Fsm::Gone => Response::ok(Fsm::Gone),
+            Fsm::Connection(machine) => machine.ready(events, scope).apply(scope),
+            Fsm::Candidate(machine) => machine.ready(events, scope).apply(scope),
+            Fsm::Handshake(machine) => machine.ready(events, scope).apply(scope),
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Pool => take_messages(scope),
+            Fsm::Ended => Response::ok(Fsm::Ended),
         }
     }
 
-    fn spawned(self, scope: &mut Scope<'_, Context>) -> Reply {
+    fn timeout(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Pool => spawn_next(scope),
-            Fsm::Racer(racer) => racer.step(scope),
+            Fsm::Connection(machine) => machine.timeout(scope).apply(scope),
+            Fsm::Candidate(machine) => machine.notified().apply(scope),
+            Fsm::Handshake(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Pool => take_messages(scope),
+            Fsm::Ended => Response::ok(Fsm::Ended),
+        }
+    }
+
+    fn wakeup(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
+        match self {
+            Fsm::Connection(machine) => machine.notified(scope).apply(scope),
+            Fsm::Candidate(machine) => machine.notified().apply(scope),
+            Fsm::Handshake(machine) => machine.notified(scope).apply(scope),
+            Fsm::Connecting(machine) => machine.notified(scope).apply(scope),
+            Fsm::Pool => take_messages(scope),
+            Fsm::Ended => Response::done(),
+        }
+    }
+
+    fn spawned(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
+        match self {
+            Fsm::Pool => connect_next(scope),
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
             other => other.wakeup(scope),
         }
     }
 
-    fn spawn_error(self, scope: &mut Scope<'_, Context>, error: SpawnError<Seed>) -> Reply {
+    fn spawn_error(
+        self,
+        scope: &mut Scope<'_, Context>,
+        error: SpawnError<Seed>,
+    ) -> MachineResponse {
         match (self, error) {
-            (Fsm::Racer(racer), SpawnError::NoSlabSpace(Seed::Attempt(contest, number))) => {
-                racer.spawn_failed(&contest, number, scope)
-            }
+            (
+                Fsm::Connecting(machine),
+                SpawnError::NoSlabSpace(Seed::Candidate(race, number)),
+            ) => machine.not_spawned(&race, number, scope).apply(scope),
             (machine, SpawnError::NoSlabSpace(Seed::Connect(target))) => {
                 let full = io::Error::other("the event loop has no free slot");
                 scope.pool.failed(target.slot, Error::io("starting a connection", full));
@@ -125,39 +136,64 @@ impl Machine for Fsm {
             (machine, _) => machine.spawned(scope),
         }
     }
+}
 
-    fn timeout(self, scope: &mut Scope<'_, Context>) -> Reply {
-        match self {
-            Fsm::Pool => pump(scope),
-            Fsm::Racer(racer) => racer.step(scope),
-            Fsm::Serving(connection) => connection.timeout(scope),
-            Fsm::Attempt(attempt) => attempt.woken(),
-            Fsm::Handshake(handshake) => handshake.step(scope),
-            Fsm::Gone => Response::ok(Fsm::Gone),
-        }
-    }
+// ===== from the machines to rotor =====
 
-    fn wakeup(self, scope: &mut Scope<'_, Context>) -> Reply {
+impl<M> Transition<M>
+where
+    Fsm: From<Box<M>>,
+{
+    /// Makes a machine what it becomes.
+    fn apply(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Pool => pump(scope),
-            Fsm::Racer(racer) => racer.woken(scope),
-            Fsm::Attempt(attempt) => attempt.woken(),
-            Fsm::Handshake(handshake) => handshake.woken(scope),
-            Fsm::Serving(connection) => connection.woken(scope),
-            Fsm::Gone => Response::done(),
+            Transition::Suspend(machine, deadline) => suspend(machine.into(), deadline),
+            Transition::Spawn(machine, seed) => Response::spawn(machine.into(), seed),
+            Transition::Handshake(opened, shake) => {
+                Handshake::start(opened, shake, scope).apply(scope)
+            }
+            Transition::Connect(opened) => ConnectionMachine::start(opened, scope).apply(scope),
+            Transition::EndLater => Response::ok(Fsm::Ended),
+            Transition::End => Response::done(),
         }
     }
 }
 
-/// The pool's machine: takes in what callers want.
-fn pump(scope: &mut Scope<'_, Context>) -> Reply {
+impl From<Box<Connecting>> for Fsm {
+    fn from(machine: Box<Connecting>) -> Self {
+        Fsm::Connecting(machine)
+    }
+}
+
+impl From<Box<CandidateMachine>> for Fsm {
+    fn from(machine: Box<CandidateMachine>) -> Self {
+        Fsm::Candidate(machine)
+    }
+}
+
+impl From<Box<Handshake>> for Fsm {
+    fn from(machine: Box<Handshake>) -> Self {
+        Fsm::Handshake(machine)
+    }
+}
+
+impl From<Box<ConnectionMachine>> for Fsm {
+    fn from(machine: Box<ConnectionMachine>) -> Self {
+        Fsm::Connection(machine)
+    }
+}
+
+// ===== the pool's machine =====
+
+/// Takes what callers sent.
+fn take_messages(scope: &mut Scope<'_, Context>) -> MachineResponse {
     let now = scope.now();
     let context: &mut Context = scope;
-    context.bell.heard();
+    context.notifier.rearm();
     context.shared.inbox.take(&mut context.messages);
     for message in context.messages.drain(..) {
         match message {
-            Message::Request(job) => context.pool.checkout(job, now),
+            Message::Request(pending) => context.pool.checkout(pending, now),
             Message::Cancel(waiter) => context.pool.cancel(waiter),
         }
     }
@@ -166,40 +202,24 @@ fn pump(scope: &mut Scope<'_, Context>) -> Reply {
         context.pool.close();
     }
     context.pool.publish();
-    spawn_next(scope)
+    connect_next(scope)
 }
 
-/// Starts connecting for one slot after the other, and ends the loop when all is over.
-fn spawn_next(scope: &mut Scope<'_, Context>) -> Reply {
+/// Starts connecting for one slot. rotor then calls [`Machine::spawned`], which starts the next.
+/// Ends the loop when nothing is left.
+fn connect_next(scope: &mut Scope<'_, Context>) -> MachineResponse {
     if let Some(target) = scope.pool.next_target() {
         return Response::spawn(Fsm::Pool, Seed::Connect(target));
     }
     if scope.pool.is_over() {
         scope.shutdown_loop();
     }
-    rest(Fsm::Pool, scope.pool.deadline())
+    suspend(Fsm::Pool, scope.pool.deadline())
 }
 
-/// A machine ends, now or when a ring that is on its way has come: a ring for an empty slot would be
-/// taken by slab 0.1.3 for a removal, and spoil its list of free slots.
-pub(crate) fn end(bell: &Bell) -> Reply {
-    if bell.end() { Response::ok(Fsm::Gone) } else { Response::done() }
-}
+// ===== the thread =====
 
-/// Ends the watch over a stream that is about to be closed. A socket's own ends with it; but what a
-/// user's stream watches may live on, or be two sockets with an event each in this very turn. So the
-/// machine stays for one more ring.
-pub(crate) fn unwatch(stream: &Stream, bell: &Bell, scope: &mut Scope<'_, Context>) {
-    if let Stream::Other(_) = stream {
-        // If it was not watched, there is nothing to end.
-        let _ = scope.deregister(stream);
-        bell.ring();
-    }
-}
-
-// ===== The thread =====
-
-/// Starts the loop's thread, and waits until it stands.
+/// Starts the loop's thread, and waits until the loop is made.
 pub(crate) fn start(config: Config, connectors: Connectors) -> io::Result<Arc<Shared>> {
     let (started, start) = mpsc::sync_channel(1);
     io_model!(spawn, why = "event loop");
@@ -209,25 +229,25 @@ pub(crate) fn start(config: Config, connectors: Connectors) -> io::Result<Arc<Sh
     start.recv().unwrap_or_else(|_| Err(io::Error::other("the event loop did not start")))
 }
 
-/// The thread's life.
+/// All that the thread does. `started` gets what callers share with the loop.
 fn run(
     config: Arc<Config>,
     connectors: Connectors,
     started: &mpsc::SyncSender<io::Result<Arc<Shared>>>,
 ) {
-    let (looping, bell) = match make(&config) {
+    let (looping, notifier) = match make(&config) {
         Ok(made) => made,
         Err(error) => {
-            // Whoever started this thread waits for the word.
+            // The thread that called `start` waits for this.
             let _ = started.send(Err(error));
             return;
         }
     };
     let tls = TlsSetup::new(config.tls.clone(), connectors.tls_connector);
-    let shared = Arc::new(Shared::new(bell.clone(), tls));
-    let ending = Ending(shared.clone());
+    let shared = Arc::new(Shared::new(notifier.clone(), tls));
+    let ending = EndOnDrop(shared.clone());
     let resolver = resolver::new(&config);
-    let pool = Pool::new(config.clone(), shared.stats.clone(), Waker::from(bell.clone()));
+    let pool = Pool::new(config.clone(), shared.stats.clone(), Waker::from(notifier.clone()));
     let context = Context {
         config,
         pool,
@@ -235,7 +255,7 @@ fn run(
         connector: connectors.connector,
         scratch: vec![0; READ_SIZE].into_boxed_slice(),
         shared: shared.clone(),
-        bell,
+        notifier,
         messages: Vec::new(),
     };
     let _ = started.send(Ok(shared));
@@ -245,22 +265,22 @@ fn run(
     drop(ending);
 }
 
-/// The loop, with the pool's machine in it, and that machine's bell.
-fn make(config: &Config) -> io::Result<(Loop<Fsm>, Arc<Bell>)> {
+/// The loop with the pool's machine in it, and that machine's notifier.
+fn make(config: &Config) -> io::Result<(Loop<Fsm>, Arc<Notifier>)> {
     let mut looping = Loop::new(&sizes(config))?;
-    let mut bell = None;
+    let mut notifier = None;
     let added = looping.add_machine_with(|scope| {
-        bell = Some(Bell::new(scope.notifier()));
+        notifier = Some(Notifier::new(scope.notifier()));
         Response::ok(Fsm::Pool)
     });
-    match (added, bell) {
-        (Ok(()), Some(bell)) => Ok((looping, bell)),
+    match (added, notifier) {
+        (Ok(()), Some(notifier)) => Ok((looping, notifier)),
         _ => Err(io::Error::other("the event loop has no slot for its first machine")),
     }
 }
 
-/// One slot for the pool, and for each connection three: while it is being made, its race, and
-/// two attempts. More attempts than that at once need a third silent address.
+/// One slot for the pool, and three for each connection: while it is made, its machine and two
+/// candidates. More candidates than that need a third address that does not answer.
 fn sizes(config: &Config) -> rotor::Config {
     let machines = config.max_total.saturating_mul(3).saturating_add(16).min(MOST_MACHINES);
     let mut sizes = rotor::Config::new();
@@ -275,10 +295,10 @@ fn sizes(config: &Config) -> rotor::Config {
     sizes
 }
 
-/// Runs at the end of the thread, be it a panic.
-struct Ending(Arc<Shared>);
+/// Notes the end of the thread, even if it panics.
+struct EndOnDrop(Arc<Shared>);
 
-impl Drop for Ending {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -1,16 +1,15 @@
-//! Bytes to and from a socket that is ready or not: the read buffer, partial writes, the memory of
-//! readiness, and the record of what blocked.
+//! Between a socket and the messages on it: the read buffer, partial writes, the memory of readiness,
+//! and the record of what blocked.
 //!
 //! Its rules:
-//! - the loop says once that a socket has become ready ("edge-triggered"). That is remembered here
-//!   and forgotten only when the transport says `WouldBlock`, or after a short read: what comes
-//!   later is a new edge. With a hang-up there may be no later edge, so then a short read proves
-//!   nothing;
-//! - what an operation waits for that said `WouldBlock` is recorded, since it need not be what its
-//!   name says: under TLS a read may wait to write, and a write to read. Without the record the
-//!   one would be tried again at the wrong event, and then never;
-//! - one initialised buffer per loop is read into, and what came is appended: an idle connection
-//!   owns no buffer at all.
+//! - the loop reports once that a socket has become ready ("edge-triggered"). The framing remembers
+//!   that until the transport returns `WouldBlock`, or until a short read: more bytes are a new
+//!   edge. After a hang-up there may be no other edge, so then a short read proves nothing;
+//! - an operation that returned `WouldBlock` can wait for the other kind of readiness: under TLS a
+//!   read may wait to write, and a write to read. The framing records which. Without the record it
+//!   would try the operation at the wrong event, and then never again;
+//! - all connections read into one buffer of the loop, and what came is appended to their own. So
+//!   an idle connection owns no buffer.
 
 use std::io::{self, IoSlice};
 
@@ -22,33 +21,33 @@ use crate::transport::{Blocked, Readiness, Transport};
 /// How much is read at once.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
 
-/// What lies between a socket and its messages.
+/// One connection's bytes, on their way in and out.
 pub(crate) struct Framing {
-    /// Whose this is, for recordings.
+    /// The connection's number, for recordings.
     connection: u64,
-    /// What was read and is not yet a whole event of the decoder.
+    /// Bytes that were read and are not decoded yet.
     pub(crate) buffer: BytesMut,
-    /// What the socket can do, as far as is known.
+    /// What the socket is ready for, as far as is known.
     ready: Readiness,
-    /// What the next read waits for: the record that the last one has left.
+    /// What the next read waits for, as the last one left it.
     read_on: Blocked,
-    /// What the next write waits for. If that is to read, a read lifts it.
+    /// What the next write waits for. If it waits for a read, any read ends that.
     write_on: Blocked,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// This many bytes.
     Bytes(usize),
-    /// Nothing now: an edge will come.
+    /// Nothing now. An event will follow.
     Blocked,
-    /// The peer has ended its side.
+    /// The end of the stream.
     End,
 }
 
 impl Framing {
-    /// `ready` is what the loop has said about the socket so far.
+    /// `ready` is what the loop has reported about the socket so far.
     pub(crate) fn new(connection: u64, ready: Readiness) -> Self {
         Framing {
             connection,
@@ -59,12 +58,12 @@ impl Framing {
         }
     }
 
-    /// Remembers what has become possible.
+    /// Remembers what the socket has become ready for.
     pub(crate) fn ready(&mut self, event: Readiness) {
         self.ready.add(event);
     }
 
-    /// Whether a read might bring something.
+    /// Whether a read may succeed.
     pub(crate) fn may_read(&self) -> bool {
         match self.read_on {
             Blocked::Read => self.ready.readable,
@@ -73,22 +72,22 @@ impl Framing {
         }
     }
 
-    /// Whether a write might bring something out.
+    /// Whether a write may succeed.
     pub(crate) fn may_write(&self) -> bool {
         self.write_on != Blocked::Read && self.ready.writable
     }
 
-    /// Whether the peer has ended its side, though its last bytes may still have to be read.
+    /// Whether the peer has ended its side. Its last bytes may still be unread.
     pub(crate) fn is_hung_up(&self) -> bool {
         self.ready.hup
     }
 
-    /// Writes what is left of a request, head and body in one call, for as long as the transport
-    /// takes it. Answers whether all of it is out.
+    /// Writes the rest of a request, head and body in one call, until the transport takes no more.
+    /// Returns whether all of it is sent.
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except `WouldBlock`, which is recorded.
     pub(crate) fn write<T: Transport>(
         &mut self,
         io: &mut T,
@@ -111,11 +110,11 @@ impl Framing {
         self.flush(io)
     }
 
-    /// Sends what the transport holds back, asked for or not. Answers whether all of it is out.
+    /// Sends what the transport holds back, whatever caused it. Returns whether all of it is sent.
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except `WouldBlock`, which is recorded.
     pub(crate) fn flush<T: Transport>(&mut self, io: &mut T) -> io::Result<bool> {
         while self.may_write() {
             match io.flush() {
@@ -126,14 +125,14 @@ impl Framing {
         Ok(false)
     }
 
-    /// Records what a write waits for, if that is why it failed.
+    /// Records what a write waits for, if it failed because it would block.
     fn write_failed<T: Transport>(&mut self, error: io::Error, io: &T) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock => {
                 self.write_on = io.blocked().unwrap_or(Blocked::Write);
-                self.would_block("write", Blocked::Write, self.write_on);
-                // Whether there is something to read is for a read to find out.
+                self.record_block("write", Blocked::Write, self.write_on);
+                // `readable` stays as it is: the next read finds out.
                 self.ready.writable &= self.write_on == Blocked::Read;
                 Ok(())
             }
@@ -145,7 +144,7 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// The transport's. `WouldBlock` is none: it is recorded.
+    /// The transport's, except `WouldBlock`, which is recorded.
     pub(crate) fn read<T: Transport>(
         &mut self,
         io: &mut T,
@@ -153,7 +152,7 @@ impl Framing {
     ) -> io::Result<Input> {
         loop {
             let result = io.read(scratch);
-            self.lift_write();
+            self.unblock_write();
             match result {
                 Ok(0) => return Ok(Input::End),
                 Ok(count) => {
@@ -166,7 +165,7 @@ impl Framing {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read_on = io.blocked().unwrap_or(Blocked::Read);
-                    self.would_block("read", Blocked::Read, self.read_on);
+                    self.record_block("read", Blocked::Read, self.read_on);
                     self.ready.readable &= self.read_on == Blocked::Write;
                     self.ready.writable &= self.read_on == Blocked::Read;
                     return Ok(Input::Blocked);
@@ -177,16 +176,16 @@ impl Framing {
         }
     }
 
-    /// A read was made: a write that waits for one may be tried again, whatever came of it.
-    fn lift_write(&mut self) {
+    /// After a read, whatever its result: a write that waits for a read may be tried again.
+    fn unblock_write(&mut self) {
         if self.write_on != Blocked::Write {
             self.write_on = Blocked::Write;
             self.ready.writable = true;
         }
     }
 
-    /// Tells the recording what an operation waits for, above all if that is not its own kind.
-    fn would_block(&self, direction: &'static str, own: Blocked, on: Blocked) {
+    /// Records that an operation would block, and on what, if that is not its own kind.
+    fn record_block(&self, direction: &'static str, own: Blocked, on: Blocked) {
         io_model!(would_block, connection = self.connection, direction);
         if on != own {
             let why = on.as_str();

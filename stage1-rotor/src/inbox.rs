@@ -1,15 +1,23 @@
-//! From the callers' threads to the loop's: one queue, and the rule when to ring.
+//! From the callers' threads to the loop's: one queue, and when the loop is notified.
 //!
 //! Its rules:
-//! - who finds the queue empty rings the loop; whoever comes later rides on that ring. The loop
-//!   takes the whole queue at once, so a ring that is on its way covers all that lies in it;
-//! - `close` and `submit` share one lock: a request is either refused, or it will be seen.
+//! - a message that finds the queue empty notifies the loop. Those after it need not, since the
+//!   loop takes the whole queue at once;
+//! - [`Inbox::close`] and [`Inbox::submit`] share a lock: a request is either refused, or is in the
+//!   queue when the loop sees that the inbox is closed.
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use std::mem;
+
+use crate::{
+    notifier::{Deliver, Notifier},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// A queue with many writers and one reader.
-pub(crate) struct Inbox<T> {
+pub(crate) struct Inbox<T, D = rotor::Notifier> {
     state: Mutex<State<T>>,
+    /// Notifies the reader.
+    notifier: std::sync::Arc<Notifier<D>>,
 }
 
 struct State<T> {
@@ -18,52 +26,55 @@ struct State<T> {
     closed: bool,
 }
 
-/// Whether the reader has to be told that there is something in its inbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Ring {
-    Needed,
-    /// Somebody else has rung, and the reader has not come yet.
-    OnItsWay,
-}
-
-impl<T> Inbox<T> {
-    pub(crate) fn new() -> Self {
-        Inbox { state: Mutex::new(State { queue: Vec::new(), closed: false }) }
+impl<T, D: Deliver> Inbox<T, D> {
+    pub(crate) fn new(notifier: std::sync::Arc<Notifier<D>>) -> Self {
+        let state = Mutex::new(State { queue: Vec::new(), closed: false });
+        Inbox { state, notifier }
     }
 
-    /// Puts in a request; gives it back if the inbox is closed.
-    pub(crate) fn submit(&self, item: T) -> Result<Ring, T> {
+    /// Puts in a request. Gives it back if the inbox is closed.
+    pub(crate) fn submit(&self, item: T) -> Result<(), T> {
         let state = self.lock();
-        if state.closed { Err(item) } else { Ok(put(state, item)) }
+        if state.closed {
+            return Err(item);
+        }
+        self.put(state, item);
+        Ok(())
     }
 
-    /// Puts in word about a request that was submitted before; this is possible after `close` too.
-    pub(crate) fn send(&self, item: T) -> Ring {
-        put(self.lock(), item)
+    /// Puts in a message about a request that was submitted before, even if the inbox is closed.
+    pub(crate) fn send(&self, item: T) {
+        self.put(self.lock(), item);
     }
 
-    /// Exchanges the queue for `spare`, which should be empty. So two buffers serve for ever.
+    /// Takes the whole queue, and leaves the empty `spare` in its place.
     pub(crate) fn take(&self, spare: &mut Vec<T>) {
-        std::mem::swap(&mut self.lock().queue, spare);
+        mem::swap(&mut self.lock().queue, spare);
     }
 
-    /// Refuses further requests. What lies in the queue stays there.
+    /// Refuses further requests. What is in the queue stays there.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let was_closed = mem::replace(&mut self.lock().closed, true);
+        if !was_closed {
+            self.notifier.notify();
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Nothing in here runs foreign code under the lock, so a poisoned one is still sound.
+    fn put(&self, mut state: MutexGuard<'_, State<T>>, item: T) {
+        let is_first = state.queue.is_empty();
+        state.queue.push(item);
+        drop(state);
+        if is_first {
+            self.notifier.notify();
+        }
+    }
+
+    /// No foreign code runs under the lock, so a poisoned one is still sound.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn put<T>(mut state: MutexGuard<'_, State<T>>, item: T) -> Ring {
-    state.queue.push(item);
-    if state.queue.len() == 1 { Ring::Needed } else { Ring::OnItsWay }
 }

@@ -16,8 +16,6 @@
 #![forbid(unsafe_code)]
 #![cfg(unix)]
 
-mod bell;
-mod call;
 mod client;
 mod connect;
 mod connection;
@@ -30,11 +28,17 @@ mod framing;
 pub mod fuzzing;
 mod handshake;
 mod inbox;
+mod machine;
+mod notifier;
+mod oneshot;
 #[cfg(feature = "openssl")]
 mod openssl;
+mod owner;
+mod pending;
 mod pool;
+mod race;
 mod resolver;
-mod serving;
+mod shared;
 mod sync;
 mod timer;
 mod tls;

@@ -1,15 +1,18 @@
-//! Carries out what the pool's policy decides: starts connecting, wakes machines, watches deadlines.
+//! Carries out the decisions of the pool's policy: starts connecting, wakes machines, watches deadlines.
 //!
-//! Who gets which connection, who waits and what is closed is decided by
-//! [`client_core::pool::Pool`], the same in all stages. Here is what rotor adds: a machine cannot
-//! call another machine, it can only wake it. One turn of the loop lies between a decision and the
-//! machine that acts on it, and the decision may change in between.
+//! [`client_core::pool::Pool`] decides which request gets which connection, who waits, and what is
+//! closed, the same in all stages. This file adds what rotor demands: a machine cannot call another
+//! machine, it can only wake it. So one turn of the loop lies between a decision and the machine
+//! that acts on it, and the decision can change in between.
 //!
 //! Its rules:
-//! - the request stays in the policy until a machine comes for it. A machine that was woken asks
-//!   what it is to do *now* ([`Pool::command`]), so a wakeup carries nothing and may be stale;
-//! - a machine whose report caused a decision about its own slot is not woken: it asks anyway;
-//! - only the pool's machine starts connecting, since a machine that ends cannot spawn another one;
+//! - a request stays in the policy until a machine comes for it. If a reserved connection dies before
+//!   that, the policy puts its waiter back in its old place ([`Pool::closed`]);
+//! - a machine that was woken asks for its order *now* ([`Pool::order`]). So a wakeup carries
+//!   nothing, and may be stale;
+//! - a machine whose own report causes a decision about its slot is not woken: it asks anyway;
+//! - only the pool's machine starts connecting, because in rotor a machine that ends cannot start
+//!   another one;
 //! - the policy knows of an event, and its numbers are published, before a caller or a peer can
 //!   notice the event.
 
@@ -20,27 +23,27 @@ use std::{
 };
 
 use client_core::{
-    CloseReason, Config, Error, Origin, PoolStats, TimeoutPhase, io_model,
+    CloseReason, Config, Error, Origin, PoolStats, TimeoutPhase, after, io_model,
     pool::{self as policy, Action, Limits, SlotId, WaiterId},
 };
 use rotor::Time;
 
 use crate::{
-    call::{Holder, Job, Ticket},
-    timer::{after, passed},
+    pending::{Holder, PendingRequest},
+    timer::passed,
 };
 
 /// The pool of one client, in the context that all machines share.
 pub(crate) struct Pool {
     config: Arc<Config>,
-    policy: policy::Pool<Job>,
+    policy: policy::Pool<PendingRequest>,
     /// By [`SlotId::index`].
     slots: Vec<Slot>,
-    /// The total timeouts of the requests that wait.
-    deadlines: BTreeMap<(Time, Ticket), WaiterId>,
+    /// The total timeouts of the waiters, with the request's number.
+    deadlines: BTreeMap<(Time, u64), WaiterId>,
     /// Slots for which connecting has yet to be started.
     targets: VecDeque<Target>,
-    /// What `Client::stats` shows.
+    /// What `Client::stats` returns.
     published: Arc<Mutex<PoolStats>>,
     /// Wakes the pool's machine.
     waker: Waker,
@@ -49,7 +52,7 @@ pub(crate) struct Pool {
 /// How a slot's machine is reached.
 #[derive(Clone, Default)]
 struct Slot {
-    /// None until connecting has a machine.
+    /// `None` until connecting has a machine.
     waker: Option<Waker>,
     /// The connection's number; 0 until it is connected.
     connection: u64,
@@ -60,19 +63,14 @@ struct Slot {
 pub(crate) struct Target {
     pub(crate) slot: SlotId,
     pub(crate) origin: Origin,
-    /// The request that it is made for, as the recordings name it.
-    pub(crate) request: Option<Ticket>,
+    /// The number of the request that the connection is made for.
+    pub(crate) request: Option<u64>,
 }
 
-/// What the machine of a connection is to do.
-pub(crate) enum Command {
-    /// Serve this request. `reused`: the connection has carried an exchange before.
-    Serve {
-        job: Job,
-        reused: bool,
-    },
-    /// Be idle, or whatever else it is doing.
-    Nothing,
+/// What the machine of a connection does now.
+pub(crate) enum Order {
+    Serve(PendingRequest),
+    Idle,
     Close(CloseReason),
 }
 
@@ -96,40 +94,39 @@ impl Pool {
     }
 
     /// A request asks for a connection.
-    pub(crate) fn checkout(&mut self, mut job: Job, now: Time) {
-        if job.is_gone() {
+    pub(crate) fn checkout(&mut self, mut pending: PendingRequest, now: Time) {
+        if pending.reply.is_closed() {
             return;
         }
-        job.deadline = self.config.total_timeout.map(|total| after(now, total));
-        let call = job.call().clone();
-        let refused = self.policy.checkout(&call.outgoing.origin, job).err();
+        pending.deadline = self.config.total_timeout.map(|total| after(now, total));
+        let origin = pending.request.origin.clone();
+        let refused = self.policy.checkout(&origin, pending).err();
         self.carry_out(None);
-        if let Some((job, error)) = refused {
+        if let Some((pending, error)) = refused {
             self.publish();
-            job.answer(Err(error));
+            pending.reply.send(Err(error));
         }
     }
 
     /// The caller of a waiter has given up.
     pub(crate) fn cancel(&mut self, waiter: WaiterId) {
-        if let Some(job) = self.policy.cancel(waiter) {
-            io_model!(cancel, request = job.ticket());
-            self.unwatch(&job);
+        if let Some(pending) = self.policy.cancel(waiter) {
+            io_model!(cancel, request = pending.number);
+            self.unwatch(&pending);
             self.carry_out(None);
         }
     }
 
-    /// Answers the waiters whose total timeout has passed.
+    /// Fails the waiters whose total timeout has passed.
     pub(crate) fn expire(&mut self, now: Time) {
         while passed(self.deadline(), now)
             && let Some((_, waiter)) = self.deadlines.pop_first()
         {
-            let Some(job) = self.policy.cancel(waiter) else { continue };
-            io_model!(timer, request = job.ticket(), why = "total");
+            let Some(pending) = self.policy.cancel(waiter) else { continue };
+            io_model!(timer, request = pending.number, why = "total");
             self.carry_out(None);
             self.publish();
-            let after = self.config.total_timeout.unwrap_or_default();
-            job.answer(Err(Error::Timeout { phase: TimeoutPhase::Total, after }));
+            pending.reply.send(Err(Error::timeout(TimeoutPhase::Total, &self.config)));
         }
     }
 
@@ -151,7 +148,7 @@ impl Pool {
         self.policy.is_over()
     }
 
-    /// Shows `Client::stats` the present.
+    /// Shows `Client::stats` the current numbers.
     pub(crate) fn publish(&self) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         *published = self.policy.stats();
@@ -161,7 +158,7 @@ impl Pool {
 // ===== impl Pool: connecting =====
 
 impl Pool {
-    /// What connecting is to be started for next.
+    /// The next slot for which connecting is to be started.
     pub(crate) fn next_target(&mut self) -> Option<Target> {
         loop {
             let target = self.targets.pop_front()?;
@@ -173,8 +170,8 @@ impl Pool {
         }
     }
 
-    /// Which machine has a slot: connecting begins, or goes on in another machine.
-    pub(crate) fn held_by(&mut self, slot: SlotId, waker: Waker) {
+    /// Notes which machine has a slot: connecting begins, or goes on in another machine.
+    pub(crate) fn set_machine(&mut self, slot: SlotId, waker: Waker) {
         self.slots[slot.index()].waker = Some(waker);
     }
 
@@ -183,15 +180,15 @@ impl Pool {
         self.policy.is_to_close(slot).is_none()
     }
 
-    /// There is a connection. Its number, and what it is to do first.
-    pub(crate) fn connected(&mut self, slot: SlotId, waker: Waker) -> (u64, Command) {
+    /// There is a connection. Returns its number, and its first order.
+    pub(crate) fn connected(&mut self, slot: SlotId, waker: Waker) -> (u64, Order) {
         let connection = self.policy.connected(slot);
         self.slots[slot.index()] = Slot { waker: Some(waker), connection };
-        (connection, self.command(slot))
+        (connection, self.order(slot))
     }
 
     /// Connecting has failed. The error goes to the waiter that the connection was for, if that
-    /// still waits, and to no other. If there was no descriptor left, the policy may start connecting
+    /// still waits, and to no other. If no file descriptor was left, the policy may start connecting
     /// for the slot again.
     pub(crate) fn failed(&mut self, slot: SlotId, error: Error) {
         if error.is_out_of_descriptors() && self.policy.out_of_descriptors(slot) {
@@ -199,12 +196,14 @@ impl Pool {
             self.publish();
             return;
         }
-        let job = self.policy.connect_failed(slot);
-        job.iter().for_each(|job| self.unwatch(job));
+        let pending = self.policy.connect_failed(slot);
+        if let Some(pending) = &pending {
+            self.unwatch(pending);
+        }
         self.carry_out(Some(slot));
         self.publish();
-        if let Some(job) = job {
-            job.answer(Err(error));
+        if let Some(pending) = pending {
+            pending.reply.send(Err(error));
         }
     }
 }
@@ -212,28 +211,30 @@ impl Pool {
 // ===== impl Pool: connections =====
 
 impl Pool {
-    /// An exchange is over, and its connection could carry another one. What it is to do.
-    pub(crate) fn checkin(&mut self, slot: SlotId) -> Command {
+    /// An exchange is over, and its connection can carry another one. Returns its next order.
+    pub(crate) fn checkin(&mut self, slot: SlotId) -> Order {
         self.policy.checkin(slot);
-        self.command(slot)
+        self.order(slot)
     }
 
-    /// What a connection that serves nobody is to do now, whatever it was woken for.
-    pub(crate) fn command(&mut self, slot: SlotId) -> Command {
+    /// What a connection without an exchange has to do now, whatever its machine was woken for.
+    pub(crate) fn order(&mut self, slot: SlotId) -> Order {
         loop {
             self.carry_out(Some(slot));
-            let Some((_, job)) = self.policy.take(slot) else { break };
-            self.unwatch(&job);
+            let Some((_, pending)) = self.policy.take(slot) else { break };
+            self.unwatch(&pending);
             let Slot { waker, connection } = &self.slots[slot.index()];
-            if waker.clone().is_some_and(|waker| job.hold(Holder::Machine(waker))) {
-                io_model!(checkout, request = job.ticket(), connection);
-                return Command::Serve { job, reused: self.policy.begin(slot) };
+            let holder = waker.clone().map(Holder::Connection);
+            if holder.is_some_and(|holder| pending.reply.set_holder(holder)) {
+                io_model!(checkout, request = pending.number, connection);
+                self.policy.begin(slot);
+                return Order::Serve(pending);
             }
             self.policy.checkin(slot);
         }
         match self.policy.is_to_close(slot) {
-            Some(reason) => Command::Close(reason),
-            None => Command::Nothing,
+            Some(reason) => Order::Close(reason),
+            None => Order::Idle,
         }
     }
 
@@ -242,14 +243,19 @@ impl Pool {
         self.policy.is_in_use(slot)
     }
 
-    /// A connection ends in this turn, for this reason unless the policy had one before. `again` is
-    /// a request that is to be sent once more, on a fresh connection in the same slot.
-    pub(crate) fn closed(&mut self, slot: SlotId, reason: CloseReason, again: Option<Job>) {
+    /// A connection is closed in this turn, for this reason unless the policy had one before.
+    /// `retry` is a request that is sent once more, on a fresh connection in the same slot.
+    pub(crate) fn closed(
+        &mut self,
+        slot: SlotId,
+        reason: CloseReason,
+        retry: Option<PendingRequest>,
+    ) {
         let reason = self.policy.is_to_close(slot).unwrap_or(reason);
         let connection = self.slots[slot.index()].connection;
         io_model!(close, connection, why = reason.as_str());
-        match again.filter(|job| !job.is_gone()) {
-            Some(job) => self.policy.retry(slot, job, reason),
+        match retry.filter(|pending| !pending.reply.is_closed()) {
+            Some(pending) => self.policy.retry(slot, pending, reason),
             None => self.policy.closed(slot, reason),
         }
         self.carry_out(Some(slot));
@@ -259,7 +265,7 @@ impl Pool {
 // ===== impl Pool: decisions =====
 
 impl Pool {
-    /// Carries out what the policy has decided. `own` is the slot whose machine is running; none:
+    /// Carries out what the policy has decided. `own` is the slot whose machine is running. `None`:
     /// it is the pool's machine.
     fn carry_out(&mut self, own: Option<SlotId>) {
         let mut concerns_pool = false;
@@ -281,7 +287,8 @@ impl Pool {
                     }
                 }
                 Action::Idle { slot } => {
-                    io_model!(checkin, connection = self.slots[slot.index()].connection);
+                    let connection = self.slots[slot.index()].connection;
+                    io_model!(checkin, connection, why = "idle");
                 }
             }
         }
@@ -290,23 +297,23 @@ impl Pool {
         }
     }
 
-    /// A request has to wait: its caller may give up and its time may pass meanwhile.
+    /// A request has to wait. Meanwhile its caller may give up, or its deadline pass.
     fn watch(&mut self, waiter: WaiterId) {
-        let Some(job) = self.policy.request_mut(waiter) else { return };
-        if !job.hold(Holder::Pool(waiter)) {
+        let Some(pending) = self.policy.request_mut(waiter) else { return };
+        if !pending.reply.set_holder(Holder::Waiter(waiter)) {
             self.policy.cancel(waiter);
             return;
         }
-        io_model!(wait, request = job.ticket());
-        if let Some(deadline) = job.deadline {
-            self.deadlines.insert((deadline, job.ticket()), waiter);
+        io_model!(wait, request = pending.number);
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.insert((deadline, pending.number), waiter);
         }
     }
 
     /// A request waits no longer.
-    fn unwatch(&mut self, job: &Job) {
-        if let Some(deadline) = job.deadline {
-            self.deadlines.remove(&(deadline, job.ticket()));
+    fn unwatch(&mut self, pending: &PendingRequest) {
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.remove(&(deadline, pending.number));
         }
     }
 
@@ -315,7 +322,7 @@ impl Pool {
         let index = slot.index();
         self.slots.resize(self.slots.len().max(index + 1), Slot::default());
         self.slots[index] = Slot::default();
-        let request = self.policy.request_mut(waiter).map(|job| job.ticket());
+        let request = self.policy.request_mut(waiter).map(|pending| pending.number);
         self.targets.push_back(Target { slot, origin, request });
     }
 

@@ -1,7 +1,7 @@
-//! What callers and loop share is built from these, under one name, so that `tests/model.rs` can
-//! put a model checker's in their place.
+//! The primitives of what callers and loop share, under one name, so that `tests/model.rs` can
+//! put loom's in their place.
 
 pub(crate) use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU8, Ordering},
 };

@@ -1,37 +1,28 @@
-//! Deadlines, as rotor has them: one per machine, given back with every answer.
+//! Deadlines, as rotor has them: one per machine, returned with every response to the loop.
 //!
 //! Its rules:
-//! - an answer without a deadline takes the machine's timer away, so every way out of a machine
-//!   goes through [`rest`], which cannot forget it;
-//! - rotor compares the new deadline with the old one and does nothing if they are equal, even if
-//!   the old one has just fired. So whoever is called at a deadline moves it or ends: a deadline
-//!   counts as passed if it is not *later* than now, and what is passed is acted upon;
-//! - rotor's clock has whole milliseconds, and its `+` overflows for absurd durations.
-
-use std::time::Duration;
+//! - a response without a deadline removes the machine's timer. So every machine that goes on
+//!   returns through [`suspend`], which takes the deadline as an argument;
+//! - rotor does nothing if the new deadline equals the old one, even if the old one has just fired.
+//!   So a deadline counts as passed at its own moment, and what has passed is acted upon: then the
+//!   machine either ends or has a later deadline;
+//! - rotor's clock has whole milliseconds, and adding to it can overflow. So sums are made by
+//!   [`client_core::after`].
 
 use rotor::{Response, Time};
 
-/// The most that a limit of time is taken for: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// The end of a span of time that begins now.
-pub(crate) fn after(now: Time, span: Duration) -> Time {
-    now + span.min(LONGEST)
-}
-
-/// Whichever comes first.
+/// The first of some deadlines, if there is one.
 pub(crate) fn earliest<const N: usize>(deadlines: [Option<Time>; N]) -> Option<Time> {
     deadlines.into_iter().flatten().min()
 }
 
-/// Whether a deadline is over.
+/// Whether a deadline has passed.
 pub(crate) fn passed(deadline: Option<Time>, now: Time) -> bool {
     deadline.is_some_and(|deadline| deadline <= now)
 }
 
-/// A machine lies down until something happens, or until its deadline.
-pub(crate) fn rest<M, N>(machine: M, deadline: Option<Time>) -> Response<M, N> {
+/// Suspends a machine until an event or its deadline.
+pub(crate) fn suspend<M, N>(machine: M, deadline: Option<Time>) -> Response<M, N> {
     match deadline {
         Some(deadline) => Response::ok(machine).deadline(deadline),
         None => Response::ok(machine),
@@ -40,6 +31,10 @@ pub(crate) fn rest<M, N>(machine: M, deadline: Option<Time>) -> Response<M, N> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use client_core::after;
+
     use super::*;
 
     #[test]

@@ -1,21 +1,20 @@
-//! The hand-over between callers and the loop, under every interleaving (loom).
+//! The hand-over between callers and the loop, in every order of the threads' steps (loom).
 //!
-//! The three files are the client's own. Only the primitives below them are loom's, which tries
-//! the orders in which threads can run; a thread that would sleep for ever ends the test.
+//! The three files are the client's own. Only the primitives below them are loom's, which tries the
+//! orders in which threads can run. A thread that would sleep for ever fails the test.
 
 #![cfg(unix)]
 
-#[path = "../src/bell.rs"]
-mod bell;
-#[allow(dead_code)] // not all of a job is modelled
-#[path = "../src/call.rs"]
-mod call;
 #[path = "../src/inbox.rs"]
 mod inbox;
+#[path = "../src/notifier.rs"]
+mod notifier;
+#[path = "../src/oneshot.rs"]
+mod oneshot;
 
 mod sync {
     pub(crate) use loom::sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU8, Ordering},
     };
     pub(crate) use std::sync::PoisonError;
@@ -23,11 +22,6 @@ mod sync {
 
 use std::task::{Context, Poll, Waker};
 
-use client_core::{
-    Config, Error, Origin, Outgoing,
-    pool::{Limits, Pool, WaiterId},
-};
-use http::Request;
 use loom::{
     model::Builder,
     sync::{
@@ -38,38 +32,50 @@ use loom::{
 };
 
 use self::{
-    bell::{Announce, Bell},
-    call::{Call, Holder, Job},
-    inbox::{Inbox, Ring},
+    inbox::Inbox,
+    notifier::{Deliver, Notifier},
 };
 
-/// A queue of wakeups, as rotor's: an announcement stays until somebody has slept on it.
+/// A queue of notifications, as rotor's: one stays until a thread has slept on it.
 #[derive(Clone)]
 struct Queue {
-    announced: Arc<Notify>,
+    delivered: Arc<Notify>,
     count: Arc<AtomicUsize>,
 }
 
 impl Queue {
     fn new() -> Self {
-        Queue { announced: Arc::new(Notify::new()), count: Arc::new(AtomicUsize::new(0)) }
+        Queue { delivered: Arc::new(Notify::new()), count: Arc::new(AtomicUsize::new(0)) }
     }
 
     fn sleep(&self) {
-        self.announced.wait();
+        self.delivered.wait();
     }
 
-    fn announced(&self) -> usize {
+    fn delivered(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 }
 
-impl Announce for Queue {
-    fn announce(&self) -> bool {
+impl Deliver for Queue {
+    fn deliver(&self) -> bool {
         self.count.fetch_add(1, Ordering::SeqCst);
-        self.announced.notify();
+        self.delivered.notify();
         true
     }
+}
+
+/// Who holds a request, as in `pending.rs`.
+enum Holder {
+    Waiter(u32),
+    Connection(Waker),
+}
+
+type Sender = oneshot::Sender<&'static str, Holder>;
+type Receiver = oneshot::Receiver<&'static str, Holder>;
+
+fn channel() -> (Sender, Receiver) {
+    oneshot::channel()
 }
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -78,44 +84,42 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-fn call() -> std::sync::Arc<Call> {
-    let request = Request::get("http://h/").body(Default::default()).unwrap();
-    Call::new(0, Outgoing::new(request).unwrap())
+/// An inbox, and the queue through which it notifies the loop.
+fn inbox() -> (Arc<Inbox<u32, Queue>>, std::sync::Arc<Notifier<Queue>>, Queue) {
+    let queue = Queue::new();
+    let notifier = Notifier::new(queue.clone());
+    (Arc::new(Inbox::new(notifier.clone())), notifier, queue)
 }
 
-fn waiter() -> WaiterId {
-    let mut pool = Pool::new(Limits::from(&Config::new()));
-    let origin = Origin::of(&"http://h/".parse().unwrap()).unwrap();
-    pool.checkout(&origin, ()).expect("an empty pool")
-}
-
-/// The pool's machine, as far as its inbox goes: until it has taken so many messages.
-fn take(inbox: &Inbox<u32>, bell: &Bell<Queue>, queue: &Queue, most: usize) -> Vec<u32> {
-    let (mut taken, mut batch) = (Vec::new(), Vec::new());
-    while taken.len() < most {
-        queue.sleep();
-        bell.heard();
-        inbox.take(&mut batch);
-        taken.append(&mut batch);
+/// Waits for the answer.
+fn wait(mut receiver: Receiver) -> Option<&'static str> {
+    let queue = Queue::new();
+    let waker = Waker::from(Notifier::new(queue.clone()));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match receiver.poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => queue.sleep(),
+        }
     }
-    taken
 }
 
 #[test]
-fn no_message_is_lost_and_no_ring() {
+fn no_message_is_lost_and_no_notification() {
     explore(|| {
-        let queue = Queue::new();
-        let bell = Bell::new(queue.clone());
-        let inbox = Arc::new(Inbox::new());
+        let (inbox, notifier, queue) = inbox();
         let callers = [1, 2].map(|message| {
-            let (inbox, bell) = (inbox.clone(), bell.clone());
-            thread::spawn(move || {
-                if inbox.submit(message) == Ok(Ring::Needed) {
-                    bell.ring();
-                }
-            })
+            let inbox = inbox.clone();
+            thread::spawn(move || inbox.submit(message).unwrap())
         });
-        let mut taken = take(&inbox, &bell, &queue, 2);
+        // The pool's machine, as far as its inbox goes.
+        let (mut taken, mut batch) = (Vec::new(), Vec::new());
+        while taken.len() < 2 {
+            queue.sleep();
+            notifier.rearm();
+            inbox.take(&mut batch);
+            taken.append(&mut batch);
+        }
         taken.sort_unstable();
         assert_eq!(taken, [1, 2]);
         for caller in callers {
@@ -125,33 +129,41 @@ fn no_message_is_lost_and_no_ring() {
 }
 
 #[test]
-fn only_the_first_of_many_rings() {
+fn only_the_first_of_many_messages_notifies() {
     explore(|| {
-        let inbox = Inbox::new();
-        assert_eq!(inbox.submit(1), Ok(Ring::Needed));
-        assert_eq!(inbox.submit(2), Ok(Ring::OnItsWay));
+        let (inbox, notifier, queue) = inbox();
+        assert_eq!((inbox.submit(1), inbox.submit(2)), (Ok(()), Ok(())));
+        assert_eq!(queue.delivered(), 1);
+        notifier.rearm();
+        inbox.send(3);
+        assert_eq!(queue.delivered(), 1, "the loop has not taken the queue yet");
         let mut taken = Vec::new();
         inbox.take(&mut taken);
-        assert_eq!(taken, [1, 2]);
-        assert_eq!(inbox.send(3), Ring::Needed);
+        assert_eq!(taken, [1, 2, 3]);
+        inbox.send(4);
+        assert_eq!(queue.delivered(), 2);
     });
 }
 
 #[test]
-fn a_closed_inbox_refuses_requests_and_takes_word_about_earlier_ones() {
+fn a_closed_inbox_refuses_requests_and_takes_messages_about_earlier_ones() {
     explore(|| {
-        let inbox = Inbox::new();
+        let (inbox, notifier, queue) = inbox();
         inbox.close();
         assert!(inbox.is_closed());
+        assert_eq!(queue.delivered(), 1);
+        notifier.rearm();
         assert_eq!(inbox.submit(1), Err(1));
-        assert_eq!(inbox.send(2), Ring::Needed);
+        assert_eq!(queue.delivered(), 1);
+        inbox.send(2);
+        assert_eq!(queue.delivered(), 2);
     });
 }
 
 #[test]
 fn a_request_is_refused_or_seen_by_whoever_sees_the_end() {
     explore(|| {
-        let inbox = Arc::new(Inbox::new());
+        let (inbox, ..) = inbox();
         let caller = {
             let inbox = inbox.clone();
             thread::spawn(move || inbox.submit(1).is_ok())
@@ -166,19 +178,9 @@ fn a_request_is_refused_or_seen_by_whoever_sees_the_end() {
 #[test]
 fn an_answer_wakes_its_caller() {
     explore(|| {
-        let queue = Queue::new();
-        let call = call();
-        let job = Job::new(call.clone());
-        let answering = thread::spawn(move || job.answer(Err(Error::invalid("an answer"))));
-        let waker = Waker::from(Bell::new(queue.clone()));
-        let mut context = Context::from_waker(&waker);
-        let answer = loop {
-            match call.poll_answer(&mut context) {
-                Poll::Ready(answer) => break answer,
-                Poll::Pending => queue.sleep(),
-            }
-        };
-        assert!(matches!(answer, Err(Error::InvalidRequest(_))));
+        let (sender, receiver) = channel();
+        let answering = thread::spawn(move || sender.send("an answer"));
+        assert_eq!(wait(receiver), Some("an answer"));
         answering.join().unwrap();
     });
 }
@@ -186,41 +188,33 @@ fn an_answer_wakes_its_caller() {
 #[test]
 fn a_loop_that_ends_without_an_answer_wakes_its_caller() {
     explore(|| {
-        let queue = Queue::new();
-        let call = call();
-        let job = Job::new(call.clone());
-        let ending = thread::spawn(move || drop(job));
-        let waker = Waker::from(Bell::new(queue.clone()));
-        let mut context = Context::from_waker(&waker);
-        while call.poll_answer(&mut context).is_pending() {
-            queue.sleep();
-        }
+        let (sender, receiver) = channel();
+        let ending = thread::spawn(move || drop(sender));
+        assert_eq!(wait(receiver), None);
         ending.join().unwrap();
     });
 }
 
 #[test]
-fn a_caller_that_gives_up_is_noticed_by_each_holder_of_its_call() {
-    let waiter = waiter();
-    explore(move || {
+fn a_caller_that_gives_up_is_noticed_by_each_holder_of_its_request() {
+    explore(|| {
         let queue = Queue::new();
-        let call = call();
-        let job = Job::new(call.clone());
-        let machine = Bell::new(queue.clone());
+        let (sender, mut receiver) = channel();
+        let machine = Notifier::new(queue.clone());
         let handing_over = thread::spawn(move || {
-            let waits = job.hold(Holder::Pool(waiter));
-            let served = job.hold(Holder::Machine(Waker::from(machine)));
-            (waits, served, job)
+            let waits = sender.set_holder(Holder::Waiter(7));
+            let served = sender.set_holder(Holder::Connection(Waker::from(machine)));
+            (waits, served, sender)
         });
-        let told = call.give_up();
-        let (waits, served, job) = handing_over.join().unwrap();
-        assert!(job.is_gone());
-        match told {
+        let holder = receiver.cancel();
+        let (waits, served, sender) = handing_over.join().unwrap();
+        assert!(sender.is_closed());
+        match holder {
             None => assert_eq!((waits, served), (false, false)),
-            Some(Holder::Pool(told)) => {
-                assert_eq!((told, waits, served), (waiter, true, false));
+            Some(Holder::Waiter(waiter)) => {
+                assert_eq!((waiter, waits, served), (7, true, false));
             }
-            Some(Holder::Machine(waker)) => {
+            Some(Holder::Connection(waker)) => {
                 assert_eq!((waits, served), (true, true));
                 waker.wake();
                 queue.sleep();
@@ -229,22 +223,22 @@ fn a_caller_that_gives_up_is_noticed_by_each_holder_of_its_call() {
     });
 }
 
-/// slab 0.1.3 spoils its list of free slots at a ring that finds a slot empty.
+/// slab 0.1.3 spoils its list of free slots at a notification that finds a slot empty.
 #[test]
-fn no_ring_comes_after_a_machine_has_left() {
+fn no_notification_arrives_after_a_machine_has_left() {
     explore(|| {
         let queue = Queue::new();
-        let bell = Bell::new(queue.clone());
-        let ringing = {
-            let bell = bell.clone();
-            thread::spawn(move || bell.ring())
+        let notifier = Notifier::new(queue.clone());
+        let notifying = {
+            let notifier = notifier.clone();
+            thread::spawn(move || notifier.notify())
         };
-        let stays = bell.end();
+        let stays = notifier.close();
         if stays {
-            queue.sleep(); // ends, since the ring does come
+            queue.sleep(); // Returns, because the notification does arrive.
         }
-        ringing.join().unwrap();
-        bell.ring();
-        assert_eq!(queue.announced(), usize::from(stays));
+        notifying.join().unwrap();
+        notifier.notify();
+        assert_eq!(queue.delivered(), usize::from(stays));
     });
 }

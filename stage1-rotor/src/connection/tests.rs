@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use client_core::{ErrorKind, Outgoing};
+use client_core::{Answer, Body, ErrorKind, Outgoing};
 use http::{Method, Request};
 use http_body::Body as _;
 use rotor::{
@@ -16,7 +16,7 @@ use rotor::{
 };
 
 use super::*;
-use crate::transport::Blocked;
+use crate::{oneshot, pending::ReplyReceiver, transport::Blocked};
 
 /// A transport that does what a test says.
 #[derive(Default)]
@@ -123,7 +123,8 @@ impl Transport for Script {
 /// A connection, and the request that it carries.
 struct Scene {
     connection: Connection<Script>,
-    call: Arc<Call>,
+    request: Outgoing,
+    caller: ReplyReceiver,
     scratch: Vec<u8>,
     now: Time,
 }
@@ -137,23 +138,22 @@ fn scene(config: Config) -> Scene {
     let io = Script { room: usize::MAX, ..Script::default() };
     let (now, waker) = (Time::zero(), Waker::noop().clone());
     let connection = Connection::new(io, WRITABLE, 1, Arc::new(config), waker, now);
-    let call = call(Method::GET, "");
-    Scene { connection, call, scratch: vec![0; 16], now }
+    let (_, caller) = oneshot::channel();
+    let request = request(Method::GET, "");
+    Scene { connection, request, caller, scratch: vec![0; 16], now }
 }
 
-fn call(method: Method, body: &'static str) -> Arc<Call> {
+fn request(method: Method, body: &'static str) -> Outgoing {
     let request = Request::builder().method(method).uri("http://h/").body(body.into()).unwrap();
-    Call::new(0, Outgoing::new(request).unwrap())
+    Outgoing::new(request).unwrap()
 }
 
 impl Scene {
     fn start(&mut self) -> Next {
-        self.start_on(false)
-    }
-
-    fn start_on(&mut self, reused: bool) -> Next {
-        let job = Job::new(self.call.clone());
-        self.connection.start(job, reused, self.now, &mut self.scratch)
+        let (sender, receiver) = oneshot::channel();
+        self.caller = receiver;
+        let pending = PendingRequest::new(0, self.request.clone(), sender);
+        self.connection.start(pending, self.now, &mut self.scratch)
     }
 
     /// Another exchange, after one that left the connection fit for it.
@@ -161,14 +161,14 @@ impl Scene {
         self.start();
         let next = self.read(b"HTTP/1.1 204 \r\n\r\n");
         assert!(matches!(next, Next::Free(_)));
-        self.call = call(method, "");
-        self.start_on(true)
+        self.request = request(method, "");
+        self.start()
     }
 
     /// The input comes in pieces of at most the loop's buffer, with one event.
     fn read(&mut self, bytes: &'static [u8]) -> Next {
         let size = self.scratch.len();
-        self.connection.io.input.extend(bytes.chunks(size).map(Ok));
+        self.connection.transport.input.extend(bytes.chunks(size).map(Ok));
         self.event(READABLE)
     }
 
@@ -179,18 +179,22 @@ impl Scene {
     /// The end of the input, in good order or not.
     fn end(&mut self, error: Option<io::ErrorKind>) -> Next {
         let end = error.map_or(Ok(&b""[..]), |kind| Err(kind.into()));
-        self.connection.io.input.push_back(end);
+        self.connection.transport.input.push_back(end);
         self.event(HUNG_UP)
     }
 
-    fn answer(&self) -> Option<Result<Response<Body>, Error>> {
-        match self.call.poll_answer(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(answer),
+    fn notified(&mut self) -> Next {
+        self.connection.notified(self.now, &mut self.scratch)
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        match self.caller.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
             Poll::Pending => None,
         }
     }
 
-    fn body(&self) -> Body {
+    fn body(&mut self) -> Body {
         self.answer().expect("a head").expect("no error").into_body()
     }
 }
@@ -208,50 +212,50 @@ fn frame(body: &mut Body) -> Option<String> {
     }
 }
 
-/// Why a connection is to be closed, once its caller has been told.
+/// Why a connection is to be closed. Completes the call.
 fn closed(next: Next) -> Option<CloseReason> {
     match next {
-        Next::Close(reason, delivery) => {
-            delivery.deliver();
+        Next::Close(reason, completion) => {
+            completion.complete();
             Some(reason)
         }
-        Next::Free(_) | Next::Wait | Next::Again => None,
+        Next::Free(_) | Next::Retry(..) | Next::Wait | Next::Again => None,
     }
 }
 
 fn freed(next: Next) -> bool {
     match next {
-        Next::Free(delivery) => {
-            delivery.deliver();
+        Next::Free(completion) => {
+            completion.complete();
             true
         }
-        Next::Close(..) | Next::Wait | Next::Again => false,
+        Next::Close(..) | Next::Retry(..) | Next::Wait | Next::Again => false,
     }
 }
 
 #[test]
 fn head_and_body_go_out_in_one_write() {
     let mut scene = scene(Config::new());
-    scene.call = call(Method::POST, "hello");
+    scene.request = request(Method::POST, "hello");
     assert!(matches!(scene.start(), Next::Wait));
-    assert_eq!(scene.connection.io.writes, 1);
-    assert!(scene.connection.io.written.ends_with(b"\r\n\r\nhello"));
+    assert_eq!(scene.connection.transport.writes, 1);
+    assert!(scene.connection.transport.written.ends_with(b"\r\n\r\nhello"));
 }
 
 #[test]
 fn a_request_goes_on_where_the_socket_stopped_it() {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 5;
+    scene.connection.transport.room = 5;
     scene.start();
-    assert_eq!(scene.connection.io.written, b"GET /");
+    assert_eq!(scene.connection.transport.written, b"GET /");
     let config = Config::new();
     let (write, head) =
         (config.write_idle_timeout, config.head_timeout + Duration::from_secs(1));
     assert_eq!(scene.connection.deadline(), Some(after(scene.now, write)));
     scene.now = after(scene.now, Duration::from_secs(1));
-    scene.connection.io.room = 1000;
+    scene.connection.transport.room = 1000;
     scene.event(WRITABLE);
-    assert_eq!(scene.connection.io.written, scene.call.outgoing.rest(0).concat());
+    assert_eq!(scene.connection.transport.written, scene.request.rest(0).concat());
     assert_eq!(scene.connection.deadline(), Some(after(Time::zero(), head)));
 }
 
@@ -283,13 +287,13 @@ fn a_full_window_stops_reading_until_the_reader_has_made_room() {
     scene.start();
     scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n");
     scene.read(&[b'x'; 64]);
-    assert_eq!(scene.connection.io.input.len(), 3, "one piece fills the window");
+    assert_eq!(scene.connection.transport.input.len(), 3, "one piece fills the window");
     assert_eq!(scene.connection.deadline(), None, "the peer is not to blame");
     let mut body = scene.body();
     assert_eq!(frame(&mut body).unwrap().len(), 16);
     // No event comes: the bytes have been there all the time.
-    scene.connection.woken(scene.now, &mut scene.scratch);
-    assert_eq!(scene.connection.io.input.len(), 2);
+    scene.notified();
+    assert_eq!(scene.connection.transport.input.len(), 2);
 }
 
 #[test]
@@ -298,7 +302,7 @@ fn a_body_dropped_early_costs_the_connection() {
     scene.start();
     scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n");
     drop(scene.body());
-    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    let next = scene.notified();
     assert_eq!(closed(next), Some(CloseReason::BodyDropped));
 }
 
@@ -308,20 +312,20 @@ fn a_dropped_body_that_one_read_completes_keeps_the_connection() {
     scene.start();
     scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
     drop(scene.body());
-    scene.connection.io.input.push_back(Ok(b"ab"));
-    assert!(freed(scene.connection.woken(scene.now, &mut scene.scratch)));
+    scene.connection.transport.input.push_back(Ok(b"ab"));
+    assert!(freed(scene.notified()));
 }
 
 #[test]
 fn the_end_of_an_early_response_waits_until_the_request_is_out() {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 5;
+    scene.connection.transport.room = 5;
     scene.start();
     assert!(matches!(scene.read(b"HTTP/1.1 413 \r\ncontent-length: 2\r\n\r\nno"), Next::Wait));
     let mut body = scene.body();
     assert_eq!([frame(&mut body), frame(&mut body)], [Some("no".into()), None]);
     assert_eq!(body.exchange().upload, Upload::Pending);
-    scene.connection.io.room = 1000;
+    scene.connection.transport.room = 1000;
     assert!(freed(scene.event(WRITABLE)));
     assert_eq!(frame(&mut body), Some("end".into()));
     assert_eq!(body.exchange().upload, Upload::Whole);
@@ -330,7 +334,7 @@ fn the_end_of_an_early_response_waits_until_the_request_is_out() {
 /// An early response whose end waits.
 fn early() -> (Scene, Body) {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 5;
+    scene.connection.transport.room = 5;
     scene.start();
     scene.read(b"HTTP/1.1 204 \r\n\r\n");
     let body = scene.body();
@@ -345,7 +349,7 @@ fn an_early_response_is_whole_however_sending_ends() {
         (|scene| scene.end(Some(io::ErrorKind::ConnectionReset)), CloseReason::Reset),
         (
             |scene| {
-                scene.connection.io.write_error = Some(io::ErrorKind::BrokenPipe);
+                scene.connection.transport.write_error = Some(io::ErrorKind::BrokenPipe);
                 scene.event(WRITABLE)
             },
             CloseReason::Reset,
@@ -353,7 +357,7 @@ fn an_early_response_is_whole_however_sending_ends() {
         (
             |scene| {
                 let deadline = scene.connection.deadline().unwrap();
-                scene.connection.timeout(deadline)
+                scene.connection.expire(deadline)
             },
             CloseReason::Timeout,
         ),
@@ -372,7 +376,7 @@ fn bytes_behind_an_early_response_end_the_connection_when_the_request_is_out() {
     let (mut scene, mut body) = early();
     assert!(matches!(scene.read(b"HTTP/1.1 408 "), Next::Wait));
     assert_eq!(frame(&mut body), None);
-    scene.connection.io.room = 1000;
+    scene.connection.transport.room = 1000;
     assert_eq!(closed(scene.event(WRITABLE)), Some(CloseReason::Unsolicited));
     assert_eq!(body.exchange().upload, Upload::Whole);
 }
@@ -381,7 +385,7 @@ fn bytes_behind_an_early_response_end_the_connection_when_the_request_is_out() {
 fn an_early_response_that_is_dropped_ends_the_connection() {
     let (mut scene, body) = early();
     drop(body);
-    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    let next = scene.notified();
     assert_eq!(closed(next), Some(CloseReason::BodyDropped));
 }
 
@@ -390,7 +394,19 @@ fn a_stale_connection_is_no_error_for_what_may_be_repeated() {
     let mut scene = scene(Config::new());
     scene.reuse(Method::GET);
     let next = scene.end(Some(io::ErrorKind::ConnectionReset));
-    assert!(matches!(next, Next::Close(CloseReason::Reset, Delivery::Retry(_))));
+    assert!(matches!(next, Next::Retry(CloseReason::Reset, _)));
+}
+
+#[test]
+fn a_fresh_connection_may_be_stale_once_it_was_idle() {
+    let mut scene = scene(Config::new());
+    assert!(matches!(scene.connection.mark_idle(scene.now, &mut scene.scratch), Next::Wait));
+    scene.start();
+    let Next::Retry(CloseReason::PeerClosed, pending) = scene.end(None) else {
+        panic!("expected the request to be sent again");
+    };
+    assert_eq!(pending.attempts, 2);
+    assert!(!pending.reply.is_closed());
 }
 
 #[test]
@@ -455,7 +471,7 @@ fn an_idle_connection_notices_its_end_and_what_nobody_asked_for() {
     ];
     for (input, reason) in cases {
         let mut scene = scene(Config::new());
-        scene.connection.io.input.push_back(input.map_err(io::Error::from));
+        scene.connection.transport.input.push_back(input.map_err(io::Error::from));
         assert_eq!(closed(scene.event(READABLE)), Some(reason));
     }
 }
@@ -464,9 +480,20 @@ fn an_idle_connection_notices_its_end_and_what_nobody_asked_for() {
 fn a_caller_that_gives_up_costs_the_connection() {
     let mut scene = scene(Config::new());
     scene.start();
-    scene.call.give_up();
-    let next = scene.connection.woken(scene.now, &mut scene.scratch);
+    scene.caller.cancel();
+    let next = scene.notified();
     assert_eq!(closed(next), Some(CloseReason::Cancelled));
+}
+
+#[test]
+fn a_caller_that_gives_up_as_the_head_comes_gets_nothing() {
+    for rest in [&b"content-length: 2\r\n\r\n"[..], b"content-length: 2\r\n\r\na"] {
+        let mut scene = scene(Config::new());
+        scene.start();
+        scene.read(b"HTTP/1.1 200 OK\r\n");
+        scene.caller.cancel();
+        assert_eq!(closed(scene.read(rest)), Some(CloseReason::Cancelled));
+    }
 }
 
 #[test]
@@ -487,7 +514,7 @@ fn each_limit_of_time_has_its_turn() {
     scene.read(b"a");
     let deadline = after(scene.now, second * 2);
     assert_eq!(scene.connection.deadline(), Some(deadline), "a piece restarts it");
-    assert_eq!(closed(scene.connection.timeout(deadline)), Some(CloseReason::Timeout));
+    assert_eq!(closed(scene.connection.expire(deadline)), Some(CloseReason::Timeout));
     let mut body = scene.body();
     assert_eq!(
         [frame(&mut body), frame(&mut body)],
@@ -501,10 +528,10 @@ fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
     scene.start();
     let head = b"HTTP/1.1 204 \r\nkeep-alive: timeout=3\r\n\r\n";
     assert!(freed(scene.read(head)));
-    assert!(matches!(scene.connection.idle(scene.now, &mut scene.scratch), Next::Wait));
+    assert!(matches!(scene.connection.mark_idle(scene.now, &mut scene.scratch), Next::Wait));
     let deadline = after(scene.now, Duration::from_secs(2));
     assert_eq!(scene.connection.deadline(), Some(deadline));
-    let next = scene.connection.timeout(deadline);
+    let next = scene.connection.expire(deadline);
     assert_eq!(closed(next), Some(CloseReason::IdleExpired));
 }
 
@@ -514,45 +541,45 @@ fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
 fn a_read_that_waits_to_write_goes_on_when_there_is_room() {
     let mut scene = scene(Config::new());
     scene.start();
-    scene.connection.io.read_on = Some(Blocked::Write);
+    scene.connection.transport.read_on = Some(Blocked::Write);
     assert!(matches!(scene.event(READABLE), Next::Wait));
-    scene.connection.io.read_on = None;
-    let reads = scene.connection.io.reads;
+    scene.connection.transport.read_on = None;
+    let reads = scene.connection.transport.reads;
     assert!(matches!(scene.read(b"HTTP/1.1 204 \r\n\r\n"), Next::Wait));
-    assert_eq!(scene.connection.io.reads, reads, "what it waits for has not come");
+    assert_eq!(scene.connection.transport.reads, reads, "what it waits for has not come");
     assert!(freed(scene.event(WRITABLE)));
 }
 
 #[test]
 fn a_write_that_waits_to_read_goes_on_after_a_read() {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 0;
-    scene.connection.io.write_on = Some(Blocked::Read);
+    scene.connection.transport.room = 0;
+    scene.connection.transport.write_on = Some(Blocked::Read);
     scene.start();
-    scene.connection.io.room = usize::MAX;
+    scene.connection.transport.room = usize::MAX;
     assert!(matches!(scene.event(WRITABLE), Next::Wait));
-    assert_eq!(scene.connection.io.written, b"", "what it waits for has not come");
+    assert_eq!(scene.connection.transport.written, b"", "what it waits for has not come");
     // A read finds nothing for HTTP: it was all TLS's.
     assert!(matches!(scene.event(READABLE), Next::Again));
     assert!(matches!(scene.event(NEWS), Next::Wait));
-    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert!(scene.connection.transport.written.ends_with(b"\r\n\r\n"));
     assert!(freed(scene.read(b"HTTP/1.1 204 \r\n\r\n")));
 }
 
 #[test]
 fn a_write_that_waits_to_read_does_not_stop_a_read_that_waits_to_write() {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 0;
+    scene.connection.transport.room = 0;
     scene.start();
     // The read has to write first, and until it has, the write has to wait for it.
-    scene.connection.io.write_on = Some(Blocked::Read);
-    scene.connection.io.read_on = Some(Blocked::Write);
+    scene.connection.transport.write_on = Some(Blocked::Read);
+    scene.connection.transport.read_on = Some(Blocked::Write);
     assert!(matches!(scene.event(READABLE), Next::Wait));
-    scene.connection.io.read_on = None;
+    scene.connection.transport.read_on = None;
     assert!(matches!(scene.event(WRITABLE), Next::Again));
-    scene.connection.io.room = usize::MAX;
+    scene.connection.transport.room = usize::MAX;
     assert!(matches!(scene.event(NEWS), Next::Wait));
-    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert!(scene.connection.transport.written.ends_with(b"\r\n\r\n"));
 }
 
 #[test]
@@ -560,13 +587,13 @@ fn a_read_that_waits_for_either_goes_on_with_the_first() {
     for first in [READABLE, WRITABLE] {
         let mut scene = scene(Config::new());
         scene.start();
-        scene.connection.io.read_on = Some(Blocked::Either);
+        scene.connection.transport.read_on = Some(Blocked::Either);
         assert!(matches!(scene.event(READABLE), Next::Wait));
-        scene.connection.io.read_on = None;
-        let reads = scene.connection.io.reads;
+        scene.connection.transport.read_on = None;
+        let reads = scene.connection.transport.reads;
         assert!(matches!(scene.event(NEWS), Next::Wait));
-        assert_eq!(scene.connection.io.reads, reads, "nothing has come");
-        scene.connection.io.input.extend([Ok(&b"HTTP/1.1 204 "[..]), Ok(b"\r\n\r\n")]);
+        assert_eq!(scene.connection.transport.reads, reads, "nothing has come");
+        scene.connection.transport.input.extend([Ok(&b"HTTP/1.1 204 "[..]), Ok(b"\r\n\r\n")]);
         scene.event(first);
         assert!(freed(scene.event(READABLE)));
     }
@@ -575,15 +602,15 @@ fn a_read_that_waits_for_either_goes_on_with_the_first() {
 #[test]
 fn a_request_is_sent_when_the_transport_holds_nothing_back() {
     let mut scene = scene(Config::new());
-    scene.connection.io.held = 1000;
-    scene.connection.io.room = 500;
+    scene.connection.transport.held = 1000;
+    scene.connection.transport.room = 500;
     scene.start();
-    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert!(scene.connection.transport.written.ends_with(b"\r\n\r\n"));
     let deadline = scene.connection.deadline();
     scene.now = after(scene.now, Duration::from_secs(1));
     scene.event(NEWS);
     assert_eq!(scene.connection.deadline(), deadline, "it is still being sent");
-    scene.connection.io.room = usize::MAX;
+    scene.connection.transport.room = usize::MAX;
     scene.event(WRITABLE);
     assert!(scene.connection.deadline() > deadline, "the limit of the head has begun");
 }
@@ -598,12 +625,12 @@ fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
     full.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\nab");
     let _body = full.body();
     for mut scene in [idle, reading, full] {
-        scene.connection.io.held = 31;
-        scene.connection.io.room = 0;
+        scene.connection.transport.held = 31;
+        scene.connection.transport.room = 0;
         assert!(matches!(scene.event(READABLE), Next::Wait));
-        scene.connection.io.room = 31;
+        scene.connection.transport.room = 31;
         assert!(matches!(scene.event(WRITABLE), Next::Wait));
-        assert_eq!(scene.connection.io.held, 0);
+        assert_eq!(scene.connection.transport.held, 0);
     }
 }
 
@@ -629,9 +656,9 @@ fn an_end_that_only_the_socket_says_is_one_where_the_body_says_so_too() {
 #[test]
 fn a_request_that_cannot_be_written_fails_when_nothing_more_can_be_read() {
     let mut scene = scene(Config::new());
-    scene.connection.io.room = 5;
+    scene.connection.transport.room = 5;
     scene.start();
-    scene.connection.io.write_error = Some(io::ErrorKind::BrokenPipe);
+    scene.connection.transport.write_error = Some(io::ErrorKind::BrokenPipe);
     assert_eq!(closed(scene.event(WRITABLE)), Some(CloseReason::Reset));
     assert_eq!(scene.answer().unwrap().unwrap_err().kind(), ErrorKind::ClosedEarly);
 }
@@ -639,15 +666,15 @@ fn a_request_that_cannot_be_written_fails_when_nothing_more_can_be_read() {
 #[test]
 fn a_write_that_waited_for_a_read_goes_on_though_the_window_is_full() {
     let mut scene = scene(Config::new().body_window(1));
-    scene.connection.io.room = 0;
-    scene.connection.io.write_on = Some(Blocked::Read);
+    scene.connection.transport.room = 0;
+    scene.connection.transport.write_on = Some(Blocked::Read);
     scene.start();
-    scene.connection.io.room = usize::MAX;
-    scene.connection.io.write_on = None;
+    scene.connection.transport.room = usize::MAX;
+    scene.connection.transport.write_on = None;
     let next = scene.read(b"HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\nab");
     let _body = scene.body();
     if matches!(next, Next::Again) {
         scene.event(NEWS);
     }
-    assert!(scene.connection.io.written.ends_with(b"\r\n\r\n"));
+    assert!(scene.connection.transport.written.ends_with(b"\r\n\r\n"));
 }

@@ -11,7 +11,7 @@ use client_core::{ErrorKind, Outgoing};
 use http::Request;
 
 use super::*;
-use crate::call::Call;
+use crate::{oneshot, pending::ReplyReceiver};
 
 /// A machine, as far as a pool knows it: how often it was woken.
 #[derive(Default)]
@@ -30,11 +30,11 @@ impl Machine {
     }
 }
 
-/// A pool, its machine, and the calls that it has seen.
+/// A pool, its machine, and the callers of the requests that it has seen.
 struct Scene {
     pool: Pool,
     machine: Arc<Machine>,
-    calls: Vec<Arc<Call>>,
+    callers: Vec<ReplyReceiver>,
     now: Time,
 }
 
@@ -44,7 +44,7 @@ type Connected = (SlotId, Arc<Machine>);
 fn scene(config: Config) -> Scene {
     let machine = Arc::<Machine>::default();
     let pool = Pool::new(Arc::new(config), Arc::default(), machine.clone().into());
-    Scene { pool, machine, calls: Vec::new(), now: Time::zero() }
+    Scene { pool, machine, callers: Vec::new(), now: Time::zero() }
 }
 
 fn one() -> Config {
@@ -52,42 +52,52 @@ fn one() -> Config {
 }
 
 impl Scene {
-    /// A request asks for a connection.
-    fn ask(&mut self, url: &str) -> Ticket {
-        let ticket = self.calls.len() as Ticket;
+    /// A request asks for a connection. Returns its number.
+    fn ask(&mut self, url: &str) -> usize {
+        let number = self.callers.len();
         let request = Request::get(url).body(Default::default()).unwrap();
-        let call = Call::new(ticket, Outgoing::new(request).unwrap());
-        self.calls.push(call.clone());
-        self.pool.checkout(Job::new(call), self.now);
-        ticket
+        let (sender, receiver) = oneshot::channel();
+        let pending =
+            PendingRequest::new(number as u64, Outgoing::new(request).unwrap(), sender);
+        self.callers.push(receiver);
+        self.pool.checkout(pending, self.now);
+        number
+    }
+
+    /// The caller of a request gives up while it waits.
+    fn give_up(&mut self, number: usize) {
+        let Some(Holder::Waiter(waiter)) = self.callers[number].cancel() else {
+            panic!("expected the pool to be notified");
+        };
+        self.pool.cancel(waiter);
     }
 
     /// Connecting succeeds for the next slot.
-    fn connect(&mut self) -> (Connected, Command) {
+    fn connect(&mut self) -> (Connected, Order) {
         let target = self.pool.next_target().expect("something to connect to");
         let machine = Arc::<Machine>::default();
-        let (_, command) = self.pool.connected(target.slot, machine.clone().into());
-        ((target.slot, machine), command)
+        let (_, order) = self.pool.connected(target.slot, machine.clone().into());
+        ((target.slot, machine), order)
     }
 
     /// A connection in the middle of an exchange.
-    fn busy(&mut self, url: &str) -> (Connected, Job) {
+    fn busy(&mut self, url: &str) -> (Connected, PendingRequest) {
         self.ask(url);
-        let (connected, command) = self.connect();
+        let (connected, order) = self.connect();
         self.machine.was_woken();
-        (connected, job(command).expect("a request to serve"))
+        (connected, pending(order).expect("a request to serve"))
     }
 
     fn idle(&mut self, url: &str) -> Connected {
         let (connected, _) = self.busy(url);
-        assert!(matches!(self.pool.checkin(connected.0), Command::Nothing));
+        assert!(matches!(self.pool.checkin(connected.0), Order::Idle));
         connected
     }
 
-    /// The kind of error that a caller was answered with, if it was.
-    fn error(&self, ticket: Ticket) -> Option<ErrorKind> {
-        match self.calls[ticket as usize].poll_answer(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(answer.unwrap_err().kind()),
+    /// The kind of error that a call was completed with, if it was.
+    fn error(&mut self, number: usize) -> Option<ErrorKind> {
+        match self.callers[number].poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer.unwrap().unwrap_err().kind()),
             Poll::Pending => None,
         }
     }
@@ -98,15 +108,16 @@ impl Scene {
     }
 }
 
-fn job(command: Command) -> Option<Job> {
-    match command {
-        Command::Serve { job, .. } => Some(job),
-        Command::Nothing | Command::Close(_) => None,
+fn pending(order: Order) -> Option<PendingRequest> {
+    match order {
+        Order::Serve(pending) => Some(pending),
+        Order::Idle | Order::Close(_) => None,
     }
 }
 
-fn served(command: Command) -> Option<Ticket> {
-    job(command).map(|job| job.ticket())
+/// The number of the request that is to be served.
+fn served(order: Order) -> Option<usize> {
+    pending(order).map(|pending| pending.number as usize)
 }
 
 // ===== hand-over =====
@@ -115,10 +126,10 @@ fn served(command: Command) -> Option<Ticket> {
 fn a_machine_that_was_woken_asks_and_gets_the_request() {
     let mut scene = scene(Config::new());
     let (slot, machine) = scene.idle("http://a/");
-    let ticket = scene.ask("http://a/");
+    let number = scene.ask("http://a/");
     assert!(machine.was_woken());
     assert_eq!(scene.stats().waiting, 1, "until the machine comes");
-    assert_eq!(served(scene.pool.command(slot)), Some(ticket));
+    assert_eq!(served(scene.pool.order(slot)), Some(number));
     assert_eq!((scene.stats().waiting, scene.stats().reused), (0, 1));
 }
 
@@ -126,7 +137,7 @@ fn a_machine_that_was_woken_asks_and_gets_the_request() {
 fn a_machine_that_is_woken_for_nothing_stays_idle() {
     let mut scene = scene(Config::new());
     let (slot, _) = scene.idle("http://a/");
-    assert!(matches!(scene.pool.command(slot), Command::Nothing));
+    assert!(matches!(scene.pool.order(slot), Order::Idle));
     assert_eq!(scene.stats().idle, 1);
 }
 
@@ -145,7 +156,7 @@ fn a_machine_that_becomes_free_wakes_none_though_it_must_close() {
     let mut scene = scene(one());
     let ((slot, machine), _) = scene.busy("http://a/");
     scene.ask("http://b/");
-    assert!(matches!(scene.pool.checkin(slot), Command::Close(CloseReason::Evicted)));
+    assert!(matches!(scene.pool.checkin(slot), Order::Close(CloseReason::Evicted)));
     assert!(!machine.was_woken());
     assert!(scene.pool.next_target().is_none(), "the socket is still open");
     scene.pool.closed(slot, CloseReason::Evicted, None);
@@ -159,17 +170,17 @@ fn an_idle_machine_that_must_close_is_woken() {
     let (slot, machine) = scene.idle("http://a/");
     scene.ask("http://b/");
     assert!(machine.was_woken());
-    assert!(matches!(scene.pool.command(slot), Command::Close(CloseReason::Evicted)));
+    assert!(matches!(scene.pool.order(slot), Order::Close(CloseReason::Evicted)));
 }
 
 #[test]
 fn a_reserved_connection_that_dies_loses_no_request() {
     let mut scene = scene(Config::new());
     let (slot, _) = scene.idle("http://a/");
-    let ticket = scene.ask("http://a/");
+    let number = scene.ask("http://a/");
     scene.pool.closed(slot, CloseReason::PeerClosed, None);
     assert!(scene.machine.was_woken(), "to connect once more");
-    assert_eq!(served(scene.connect().1), Some(ticket));
+    assert_eq!(served(scene.connect().1), Some(number));
 }
 
 // ===== callers that give up =====
@@ -178,9 +189,10 @@ fn a_reserved_connection_that_dies_loses_no_request() {
 fn a_caller_that_gave_up_before_its_request_was_seen_takes_nothing() {
     let mut scene = scene(Config::new());
     let request = Request::get("http://a/").body(Default::default()).unwrap();
-    let call = Call::new(0, Outgoing::new(request).unwrap());
-    assert!(call.give_up().is_none());
-    scene.pool.checkout(Job::new(call), scene.now);
+    let (sender, mut receiver) = oneshot::channel();
+    assert!(receiver.cancel().is_none());
+    let pending = PendingRequest::new(0, Outgoing::new(request).unwrap(), sender);
+    scene.pool.checkout(pending, scene.now);
     assert!(scene.pool.next_target().is_none());
     assert_eq!(scene.stats(), PoolStats::default());
 }
@@ -190,10 +202,7 @@ fn a_caller_that_gives_up_while_it_waits_is_forgotten() {
     let mut scene = scene(one());
     let ((slot, _), _) = scene.busy("http://a/");
     let [first, second] = [scene.ask("http://a/"), scene.ask("http://a/")];
-    let Some(Holder::Pool(waiter)) = scene.calls[first as usize].give_up() else {
-        panic!("expected the pool to be told");
-    };
-    scene.pool.cancel(waiter);
+    scene.give_up(first);
     assert_eq!(scene.stats().waiting, 1);
     assert_eq!(served(scene.pool.checkin(slot)), Some(second));
 }
@@ -201,12 +210,12 @@ fn a_caller_that_gives_up_while_it_waits_is_forgotten() {
 #[test]
 fn a_caller_that_gives_up_while_it_is_served_wakes_the_machine() {
     let mut scene = scene(Config::new());
-    let ((_, machine), job) = scene.busy("http://a/");
-    let Some(Holder::Machine(waker)) = scene.calls[0].give_up() else {
-        panic!("expected the machine to be told");
+    let ((_, machine), pending) = scene.busy("http://a/");
+    let Some(Holder::Connection(waker)) = scene.callers[0].cancel() else {
+        panic!("expected the machine to be notified");
     };
     waker.wake();
-    assert!(machine.was_woken() && job.is_gone());
+    assert!(machine.was_woken() && pending.reply.is_closed());
 }
 
 #[test]
@@ -214,21 +223,21 @@ fn a_reserved_connection_whose_caller_gave_up_goes_to_the_next() {
     let mut scene = scene(one());
     let (slot, _) = scene.idle("http://a/");
     let [first, second] = [scene.ask("http://a/"), scene.ask("http://a/")];
-    scene.calls[first as usize].give_up();
-    assert_eq!(served(scene.pool.command(slot)), Some(second));
+    scene.callers[first].cancel();
+    assert_eq!(served(scene.pool.order(slot)), Some(second));
     scene.pool.checkin(slot);
     let third = scene.ask("http://a/");
-    scene.calls[third as usize].give_up();
-    assert!(matches!(scene.pool.command(slot), Command::Nothing));
+    scene.callers[third].cancel();
+    assert!(matches!(scene.pool.order(slot), Order::Idle));
     assert_eq!((scene.stats().idle, scene.stats().waiting), (1, 0));
 }
 
 #[test]
 fn a_request_whose_caller_gave_up_is_not_sent_again() {
     let mut scene = scene(Config::new());
-    let ((slot, _), job) = scene.busy("http://a/");
-    scene.calls[0].give_up();
-    scene.pool.closed(slot, CloseReason::Reset, Some(job));
+    let ((slot, _), pending) = scene.busy("http://a/");
+    scene.callers[0].cancel();
+    scene.pool.closed(slot, CloseReason::Reset, Some(pending));
     assert!(scene.pool.next_target().is_none());
     assert_eq!((scene.stats().retried, scene.stats().closed(CloseReason::Reset)), (0, 1));
 }
@@ -239,10 +248,7 @@ fn a_request_whose_caller_gave_up_is_not_sent_again() {
 fn connecting_that_is_abandoned_before_it_has_a_machine_never_starts() {
     let mut scene = scene(one());
     let gone = scene.ask("http://a/");
-    let Some(Holder::Pool(waiter)) = scene.calls[gone as usize].give_up() else {
-        panic!("expected the pool to be told");
-    };
-    scene.pool.cancel(waiter);
+    scene.give_up(gone);
     scene.ask("http://b/");
     let target = scene.pool.next_target().unwrap();
     assert_eq!(target.origin.host(), "b");
@@ -255,11 +261,8 @@ fn connecting_that_is_abandoned_wakes_its_machine_and_frees_its_slot() {
     let gone = scene.ask("http://a/");
     let slot = scene.pool.next_target().unwrap().slot;
     let machine = Arc::<Machine>::default();
-    scene.pool.held_by(slot, machine.clone().into());
-    let Some(Holder::Pool(waiter)) = scene.calls[gone as usize].give_up() else {
-        panic!("expected the pool to be told");
-    };
-    scene.pool.cancel(waiter);
+    scene.pool.set_machine(slot, machine.clone().into());
+    scene.give_up(gone);
     assert!(scene.pool.is_wanted(slot), "nothing else needs the slot");
     scene.ask("http://b/");
     assert!(machine.was_woken() && !scene.pool.is_wanted(slot));
@@ -269,7 +272,7 @@ fn connecting_that_is_abandoned_wakes_its_machine_and_frees_its_slot() {
 }
 
 #[test]
-fn a_failure_to_connect_is_told_to_the_waiter_that_the_connection_was_for() {
+fn a_failure_to_connect_is_the_error_of_the_waiter_that_the_connection_was_for() {
     let mut scene = scene(one());
     let [first, second] = [scene.ask("http://a/"), scene.ask("http://a/")];
     let target = scene.pool.next_target().unwrap();
@@ -285,31 +288,31 @@ fn connecting_that_finds_no_descriptor_starts_again_when_an_idle_connection_is_c
     let exhausted = || Error::io("opening a socket", std::io::Error::from_raw_os_error(24));
     let mut scene = scene(Config::new());
     let (idle, machine) = scene.idle("http://a/");
-    let ticket = scene.ask("http://b/");
+    let number = scene.ask("http://b/");
     let slot = scene.pool.next_target().unwrap().slot;
     scene.pool.failed(slot, exhausted());
     assert!(machine.was_woken() && scene.pool.next_target().is_none());
-    assert_eq!(scene.error(ticket), None);
-    assert!(matches!(scene.pool.command(idle), Command::Close(CloseReason::Evicted)));
+    assert_eq!(scene.error(number), None);
+    assert!(matches!(scene.pool.order(idle), Order::Close(CloseReason::Evicted)));
     scene.pool.closed(idle, CloseReason::Evicted, None);
     assert!(scene.machine.was_woken());
     let again = scene.pool.next_target().unwrap().slot;
     scene.pool.failed(again, exhausted());
-    assert_eq!(scene.error(ticket), Some(ErrorKind::Io));
+    assert_eq!(scene.error(number), Some(ErrorKind::Io));
 }
 
 #[test]
 fn a_request_is_refused_when_too_many_wait() {
     let mut scene = scene(one().max_waiting(1));
-    let tickets = [0; 4].map(|_| scene.ask("http://a/"));
+    let numbers = [0; 4].map(|_| scene.ask("http://a/"));
     let busy = Some(ErrorKind::PoolBusy);
-    assert_eq!(tickets.map(|ticket| scene.error(ticket)), [None, None, busy, busy]);
+    assert_eq!(numbers.map(|number| scene.error(number)), [None, None, busy, busy]);
 }
 
 // ===== deadlines =====
 
 #[test]
-fn a_waiter_whose_total_timeout_passes_is_answered() {
+fn a_waiter_whose_total_timeout_passes_fails() {
     let mut scene = scene(one().total_timeout(Duration::from_secs(1)));
     scene.busy("http://a/");
     let waiting = scene.ask("http://a/");
@@ -323,9 +326,9 @@ fn a_waiter_whose_total_timeout_passes_is_answered() {
 #[test]
 fn a_request_that_is_served_has_no_deadline_in_the_pool() {
     let mut scene = scene(one().total_timeout(Duration::from_secs(1)));
-    let ((slot, _), job) = scene.busy("http://a/");
+    let ((slot, _), pending) = scene.busy("http://a/");
     assert_eq!(scene.pool.deadline(), None);
-    assert!(job.deadline.is_some(), "the connection has it");
+    assert!(pending.deadline.is_some(), "the connection has it");
     scene.ask("http://a/");
     scene.pool.checkin(slot);
     assert_eq!(scene.pool.deadline(), None);
@@ -334,9 +337,9 @@ fn a_request_that_is_served_has_no_deadline_in_the_pool() {
 #[test]
 fn a_request_that_is_to_be_sent_again_keeps_its_deadline() {
     let mut scene = scene(one().total_timeout(Duration::from_secs(1)));
-    let ((slot, _), job) = scene.busy("http://a/");
-    let deadline = job.deadline;
-    scene.pool.closed(slot, CloseReason::Reset, Some(job));
+    let ((slot, _), pending) = scene.busy("http://a/");
+    let deadline = pending.deadline;
+    scene.pool.closed(slot, CloseReason::Reset, Some(pending));
     assert_eq!(scene.pool.deadline(), deadline);
     assert!(scene.machine.was_woken(), "its timer has to be set");
     assert_eq!((scene.stats().retried, scene.stats().waiting), (1, 1));
@@ -352,10 +355,10 @@ fn the_last_connection_of_a_closed_pool_wakes_the_pools_machine() {
     let waiting = scene.ask("http://a/");
     scene.pool.close();
     assert!(machine.was_woken());
-    assert!(matches!(scene.pool.command(idle), Command::Close(CloseReason::ClientClosed)));
+    assert!(matches!(scene.pool.order(idle), Order::Close(CloseReason::ClientClosed)));
     scene.pool.closed(idle, CloseReason::ClientClosed, None);
     assert_eq!(served(scene.pool.checkin(busy)), Some(waiting));
-    assert!(matches!(scene.pool.checkin(busy), Command::Close(CloseReason::ClientClosed)));
+    assert!(matches!(scene.pool.checkin(busy), Order::Close(CloseReason::ClientClosed)));
     assert!(!scene.machine.was_woken() && !scene.pool.is_over());
     scene.pool.closed(busy, CloseReason::ClientClosed, None);
     assert!(scene.machine.was_woken() && scene.pool.is_over());
@@ -390,8 +393,8 @@ fn what_happens_to_a_connection_is_recorded_with_its_number() {
         let mut scene = scene(Config::new());
         let (slot, _) = scene.idle("http://a/");
         scene.pool.closed(slot, CloseReason::IdleExpired, None);
-        let ((slot, _), job) = scene.busy("http://a/");
-        scene.pool.closed(slot, CloseReason::Reset, Some(job));
+        let ((slot, _), pending) = scene.busy("http://a/");
+        scene.pool.closed(slot, CloseReason::Reset, Some(pending));
     });
     let lines = String::from_utf8(recorded.0.lock().unwrap().clone()).unwrap();
     for event in [

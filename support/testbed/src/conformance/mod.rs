@@ -258,6 +258,7 @@ macro_rules! conformance_list {
             a_post_is_not_sent_again
             a_response_that_began_is_not_asked_for_again
             a_fresh_connection_is_not_replaced
+            a_connection_that_was_idle_before_its_first_request_is_replaced
             a_request_is_sent_again_once
             a_retry_that_cannot_connect_says_so
             a_retry_takes_a_fresh_connection

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use client_core::{ApiClient, Config, ErrorKind, TimeoutPhase};
 
-use super::{client, client_of_one, expect, expect_error, get, send};
-use crate::{Connection, Server, reply};
+use super::{Gated, begin, client, client_of_one, expect, expect_error, get, send};
+use crate::{Connection, Gate, Server, reply, run::eventually};
 
 /// A server whose first connection serves one request, and fails at the second as `fail` says;
 /// later connections serve.
@@ -102,6 +102,33 @@ pub fn a_fresh_connection_is_not_replaced<C: ApiClient>() {
     assert_eq!(error.kind(), ErrorKind::ClosedEarly, "{error}");
     assert!(std::error::Error::source(&error).is_some(), "a reset has its cause");
     assert_eq!(server.log().received, 1);
+}
+
+/// But one that was idle before its first request can be: it was made for a caller that gave up.
+pub fn a_connection_that_was_idle_before_its_first_request_is_replaced<C: ApiClient>() {
+    let server = Server::start(|conn| {
+        conn.request()?;
+        if conn.index() == 0 {
+            return conn.reset();
+        }
+        conn.send(reply::ok("x"))
+    });
+    let gate = Gate::new();
+    let client = client::<C>(Config::new().resolver(Gated(gate.clone())));
+    let mut call = Box::pin(client.request(get(&server.url_as("gated.invalid", "/"))));
+    begin(&mut call);
+    eventually("an attempt", || client.stats().connecting == 1);
+    drop(call);
+    eventually("no waiter", || client.stats().waiting == 0);
+    gate.open();
+    eventually("an idle connection", || client.stats().idle == 1);
+    let got = expect(&client, get(&server.url_as("gated.invalid", "/next")));
+    assert_eq!(
+        (got.exchange.attempts, got.exchange.connection, got.exchange.reused),
+        (2, 2, false)
+    );
+    assert_eq!((client.stats().retried, client.stats().reused), (1, 0));
+    assert_eq!(server.log().targets(), ["/next", "/next"]);
 }
 
 /// A request is sent twice at the most.
