@@ -48,7 +48,7 @@ impl<D: Deliver> Notifier<D> {
 
     pub(crate) fn notify(&self) {
         if self.change(ARMED, NOTIFIED) {
-            io_model!(wake);
+            io_model!(wake, why = "machine");
             if !self.machine.deliver() {
                 // The loop has ended. Its queue cannot be full: its size rules that out.
                 self.rearm();

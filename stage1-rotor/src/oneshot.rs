@@ -14,6 +14,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use client_core::io_model;
+
 use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// The caller's half.
@@ -107,6 +109,7 @@ impl<T, H> Sender<T, H> {
             *state = State::Sent(value);
             drop(state);
             if let Some(waker) = waker {
+                io_model!(wake, why = "caller");
                 waker.wake();
             }
         }

@@ -111,7 +111,7 @@ impl Pool {
     /// The caller of a waiter has given up.
     pub(crate) fn cancel(&mut self, waiter: WaiterId) {
         if let Some(pending) = self.policy.cancel(waiter) {
-            io_model!(cancel, request = pending.number);
+            io_model!(cancel, request = pending.number, why = "waiting");
             self.unwatch(&pending);
             self.carry_out(None);
         }
