@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::units::{self, Classes};
-use super::{FILE, STAGES, entries};
+use super::{FILE, SHARED, STAGES, entries};
 use crate::problem::Problems;
 use crate::sources::{Source, Tree};
 
@@ -15,15 +15,22 @@ use crate::sources::{Source, Tree};
 pub fn propose(tree: &Tree, book: &Path) -> Result<String, Problems> {
     let text = std::fs::read_to_string(book.join(FILE)).unwrap_or_default();
     let entries = entries::parse(&format!("book/{FILE}"), &text)?;
+    let classes = |package: &str| -> Classes {
+        let ours = entries.iter().filter(|e| e.package == package);
+        ours.map(|e| (e.path.clone(), e.clone())).collect()
+    };
     let mut out = String::new();
     for stage in STAGES {
-        let classes: Classes = entries
-            .iter()
-            .filter(|e| e.package == stage)
-            .map(|e| (e.path.clone(), e.clone()))
-            .collect();
         for source in units::files_of(tree, stage)? {
-            file(&mut out, &source, &classes);
+            file(&mut out, &source, &classes(stage));
+        }
+    }
+    let shared = classes(SHARED);
+    for source in units::files_of(tree, SHARED)? {
+        if !source.test && units::module_class(&source, &shared).is_none() {
+            let module = units::module_name(&source);
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "[{SHARED}]\n{} = [\"{module}\"]\n", guess(module));
         }
     }
     Ok(out)
@@ -39,7 +46,7 @@ fn file(out: &mut String, source: &Source, classes: &Classes) {
     if missing.is_empty() {
         return;
     }
-    let module = if source.module.is_empty() { "lib" } else { &source.module };
+    let module = units::module_name(source);
     let quoted =
         if module.contains("::") { format!("\"{module}\"") } else { module.to_owned() };
     // Writing to a String cannot fail.
@@ -58,9 +65,9 @@ fn guess(module: &str) -> &'static str {
         "timer" | "timers" | "deadline" => "timers",
         "resolver" | "resolve" => "resolving",
         "connect" | "race" => "chaining",
-        "framing" | "connection" | "body" => "framing",
+        "framing" | "connection" | "decode" | "response" => "framing",
         "event_loop" | "token" | "slab" => "dispatch",
-        "inbox" | "waker" | "bell" => "wakeup",
+        "inbox" | "waker" | "notifier" => "wakeup",
         "interest" | "readiness" => "interest",
         _ => "surface",
     }
