@@ -1,8 +1,9 @@
 //! The three stages. Whether their loop has a thread of its own makes a row of its own.
 
-use client_core::{ApiClient, Config, RuntimeChoice};
+use client_core::{ApiClient, Config};
 use http::{Request, Uri};
 use http_body_util::Full;
+use stage3_tokio::RuntimeChoice;
 
 use super::{
     Load, Subject,
@@ -58,19 +59,22 @@ pub(super) fn stage2_driven(load: &Load) -> Result<Box<dyn Subject>, Failure> {
     Ok(Box::new(Crew::new(Stage::new(client, load)?, driver, load)))
 }
 
+fn on_runtime(choice: RuntimeChoice, load: &Load) -> Result<stage3_tokio::Client, Failure> {
+    Ok(stage3_tokio::Client::on(choice, config(load), stage3_tokio::Connectors::new())?)
+}
+
 /// The tasks of stage 3 in the caller's runtime.
 pub(super) fn stage3(load: &Load) -> Result<Box<dyn Subject>, Failure> {
     let runtime = current_thread()?;
     let client = {
         let _inside = runtime.enter();
-        stage3_tokio::Client::new(config(load).runtime(RuntimeChoice::Current))?
+        on_runtime(RuntimeChoice::Current, load)?
     };
     Ok(Box::new(Crew::new(Stage::new(client, load)?, runtime, load)))
 }
 
 /// The tasks of stage 3 in a runtime on a thread of its own.
 pub(super) fn stage3_apart(load: &Load) -> Result<Box<dyn Subject>, Failure> {
-    let config = config(load).runtime(RuntimeChoice::Own);
-    let stage = Stage::new(stage3_tokio::Client::new(config)?, load)?;
+    let stage = Stage::new(on_runtime(RuntimeChoice::Own, load)?, load)?;
     Ok(Box::new(Crew::new(stage, Plain, load)))
 }

@@ -52,7 +52,7 @@ pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,
-    PoolStats, Resolver, Resolving, Roots, RuntimeChoice, TimeoutPhase, Tls, Upload,
+    PoolStats, Resolver, Resolving, Roots, TimeoutPhase, Tls, Upload,
 };
 pub use connector::{Connector, Connectors};
 pub use driver::Driver;

@@ -16,13 +16,16 @@ use client_core::{
 };
 use tokio::time::Instant;
 
-use crate::{connector::Connectors, owner, pending::PendingRequest, pool::Pool, sync::oneshot};
+use crate::{
+    connector::Connectors, owner, pending::PendingRequest, pool::Pool, runtime::RuntimeChoice,
+    sync::oneshot,
+};
 
 /// A pooled HTTP/1.1 client. Clones share one pool; dropping the last one closes it without
 /// waiting, and what is accepted still finishes.
 ///
 /// It lives on the runtime in which it was made, and as long as that is driven, or on one of its
-/// own: see [`Config::runtime`]. Its futures run on any executor.
+/// own: [`Client::on`] chooses. Its futures run on any executor.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -41,7 +44,26 @@ impl Drop for Handle {
 }
 
 impl Client {
-    /// Makes a client; no connection yet.
+    /// Makes a client, on the runtime that this is called in, or outside of one on a runtime of its
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// [`Client::on`]'s.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        Client::with_connectors(config, Connectors::new())
+    }
+
+    /// Makes a client that connects by the user's own connectors.
+    ///
+    /// # Errors
+    ///
+    /// [`Client::on`]'s.
+    pub fn with_connectors(config: Config, connectors: Connectors) -> Result<Self, Error> {
+        Client::on(RuntimeChoice::Auto, config, connectors)
+    }
+
+    /// Makes a client on this runtime.
     ///
     /// A runtime that it shares must have been built with I/O and time; without, every call ends
     /// with [`Error::ShutDown`].
@@ -51,20 +73,13 @@ impl Client {
     /// [`Error::InvalidRequest`] for limits with which nothing could be sent, [`Error::Io`] if the
     /// system refuses a thread or a runtime, or if [`RuntimeChoice::Current`] is asked for where
     /// there is none.
-    ///
-    /// [`RuntimeChoice::Current`]: crate::RuntimeChoice::Current
-    pub fn new(config: Config) -> Result<Self, Error> {
-        Client::with_connectors(config, Connectors::new())
-    }
-
-    /// Makes a client that connects by the user's own connectors.
-    ///
-    /// # Errors
-    ///
-    /// [`Client::new`]'s.
-    pub fn with_connectors(config: Config, connectors: Connectors) -> Result<Self, Error> {
+    pub fn on(
+        runtime: RuntimeChoice,
+        config: Config,
+        connectors: Connectors,
+    ) -> Result<Self, Error> {
         config.check()?;
-        let pool = Pool::new(config, connectors, |slot| Box::pin(owner::run(slot)))?;
+        let pool = Pool::new(runtime, config, connectors, |slot| Box::pin(owner::run(slot)))?;
         Ok(Client { handle: Arc::new(Handle { pool }) })
     }
 

@@ -31,7 +31,7 @@ use crate::{
     connect::ConnectSetup,
     connector::Connectors,
     pending::PendingRequest,
-    runtime::{self, AbortOnDropHandle, Handle},
+    runtime::{self, AbortOnDropHandle, Handle, RuntimeChoice},
     sync::{Mutex, MutexGuard, Notify, TaskTracker},
 };
 
@@ -76,12 +76,13 @@ enum Deferred {
 
 impl Pool {
     pub(crate) fn new(
+        runtime: RuntimeChoice,
         config: Config,
         connectors: Connectors,
         connection_task: fn(Slot) -> BoxFuture<'static, ()>,
     ) -> Result<Arc<Self>, Error> {
         let tasks = TaskTracker::new();
-        let runtime = runtime::choose(config.runtime, &tasks)?;
+        let runtime = runtime::choose(runtime, &tasks)?;
         let policy = Policy::new(Limits::from(&config));
         let (notifiers, cancelled) = (Vec::new(), Vec::new());
         let state = Mutex::new(State { policy, notifiers, cancelled });

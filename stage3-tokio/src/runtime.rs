@@ -7,12 +7,25 @@
 
 use std::thread;
 
-use client_core::{Error, MOST_LOOKUPS, RuntimeChoice, io_model};
+use client_core::{Error, MOST_LOOKUPS, io_model};
 use tokio::runtime::Builder;
 pub(crate) use tokio::runtime::Handle;
 pub(crate) use tokio_util::task::AbortOnDropHandle;
 
 use crate::sync::TaskTracker;
+
+/// Which runtime a client's tasks run on: for [`Client::on`](crate::Client::on).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuntimeChoice {
+    /// The runtime that the client is made in. Outside a runtime: [`RuntimeChoice::Own`].
+    #[default]
+    Auto,
+    /// A runtime of the client's own, on one thread.
+    Own,
+    /// The runtime that the client is made in. The client lives as long as that is driven.
+    Current,
+}
 
 /// The runtime to spawn on. One of our own ends with the `tasks`, once these are closed.
 pub(crate) fn choose(choice: RuntimeChoice, tasks: &TaskTracker) -> Result<Handle, Error> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{FutureExt, executor::block_on, future::join};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Client, Config, Error, ErrorKind, RuntimeChoice, TimeoutPhase};
+use stage3_tokio::{Client, Config, Connectors, Error, ErrorKind, RuntimeChoice, TimeoutPhase};
 use testbed::{Server, dead_ends::Refusing, reply::ok, run};
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,6 +15,10 @@ fn get(url: &str) -> Request<Full<Bytes>> {
 async fn fetch(client: &Client, url: &str) -> Result<Bytes, Error> {
     let response = client.request(get(url)).await?;
     Ok(response.into_body().collect().await?.to_bytes())
+}
+
+fn on(runtime: RuntimeChoice) -> Result<Client, Error> {
+    Client::on(runtime, Config::new(), Connectors::new())
 }
 
 fn echo() -> Server {
@@ -51,7 +55,7 @@ fn inside_a_runtime_it_uses_that_one() {
     let server = echo();
     for runtime in runtimes() {
         runtime.block_on(async {
-            let client = Client::new(Config::new().runtime(RuntimeChoice::Current)).unwrap();
+            let client = on(RuntimeChoice::Current).unwrap();
             assert_eq!(fetch(&client, &server.url("/a")).await.unwrap(), "/a");
             client.close().await;
         });
@@ -63,7 +67,7 @@ fn an_own_runtime_may_be_asked_for_and_dropped_inside_another() {
     let server = echo();
     for runtime in runtimes() {
         runtime.block_on(async {
-            let client = Client::new(Config::new().runtime(RuntimeChoice::Own)).unwrap();
+            let client = on(RuntimeChoice::Own).unwrap();
             assert_eq!(fetch(&client, &server.url("/a")).await.unwrap(), "/a");
             drop(client);
         });
@@ -73,7 +77,7 @@ fn an_own_runtime_may_be_asked_for_and_dropped_inside_another() {
 
 #[test]
 fn the_current_runtime_is_expected_where_it_is_asked_for() {
-    let error = Client::new(Config::new().runtime(RuntimeChoice::Current)).unwrap_err();
+    let error = on(RuntimeChoice::Current).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
 }
 

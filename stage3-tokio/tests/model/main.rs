@@ -32,7 +32,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_core::{Body, Config, Error, ErrorKind, PoolStats, RuntimeChoice};
+use client_core::{Body, Config, Error, ErrorKind, PoolStats};
 use http::{Request, Response};
 use http_body_util::Full;
 use loom::{future::block_on, thread};
@@ -40,6 +40,7 @@ use loom::{future::block_on, thread};
 use self::{
     client::Client,
     connector::{Connectors, Outcome, World},
+    runtime::RuntimeChoice,
     steps::explore,
 };
 
@@ -50,8 +51,7 @@ fn client_of_one(world: &Arc<World>) -> Client {
 
 fn client_on(runtime: RuntimeChoice, world: &Arc<World>) -> Client {
     let connectors = Connectors { connector: Some(world.clone()) };
-    Client::with_connectors(Config::new().max_per_origin(1).runtime(runtime), connectors)
-        .unwrap()
+    Client::on(runtime, Config::new().max_per_origin(1), connectors).unwrap()
 }
 
 /// A call that has been accepted.

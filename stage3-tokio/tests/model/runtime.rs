@@ -1,6 +1,6 @@
 //! Threads of loom's in place of a runtime.
 
-use client_core::{Error, RuntimeChoice};
+use client_core::Error;
 use loom::{
     future::block_on,
     sync::{
@@ -11,6 +11,13 @@ use loom::{
 };
 
 use super::sync::TaskTracker;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuntimeChoice {
+    Auto,
+    Own,
+    Current,
+}
 
 /// Each task is a thread. After the end of a runtime of the client's own it is dropped instead.
 #[derive(Clone)]

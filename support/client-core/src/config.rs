@@ -63,22 +63,6 @@ pub struct Config {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// Trusted roots and the client's certificate. Default: the system's roots, no certificate.
     pub tls: Tls,
-    /// Which runtime stage 3 runs on; stages 1 and 2 have none to choose. Default
-    /// [`RuntimeChoice::Auto`].
-    pub runtime: RuntimeChoice,
-}
-
-/// Which tokio runtime stage 3 runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RuntimeChoice {
-    /// The runtime that `Client::new` is called in, or else one of the client's own.
-    #[default]
-    Auto,
-    /// One of the client's own, on one thread.
-    Own,
-    /// The runtime that `Client::new` is called in. The client lives as long as that is driven.
-    Current,
 }
 
 impl Default for Config {
@@ -101,7 +85,6 @@ impl Default for Config {
             tcp_nodelay: true,
             resolver: None,
             tls: Tls::new(),
-            runtime: RuntimeChoice::Auto,
         }
     }
 }
@@ -143,7 +126,6 @@ impl Config {
         body_window: usize,
         tcp_nodelay: bool,
         tls: Tls,
-        runtime: RuntimeChoice,
     }
 
     /// Replaces the system's resolver.

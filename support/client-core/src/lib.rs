@@ -81,7 +81,7 @@ pub mod tls;
 
 pub use body::Body;
 pub use clock::{Moment, after};
-pub use config::{Config, RuntimeChoice};
+pub use config::Config;
 pub use connectors::{Connectors, catch_panic, panicked};
 pub use contract::{ApiClient, Request};
 pub use decode::Decoder;
