@@ -171,14 +171,14 @@ pub struct Pool<R> {
     /// The last number given to a waiter, to a slot, and to a moment of becoming idle.
     arrivals: u64,
     slots_taken: u64,
-    moments: Moment,
+    moments: IdleSince,
     /// [`Pool::close`] was called: no new waiters, and no connection becomes idle.
     closing: bool,
     counts: PoolStats,
 }
 
 /// When a connection became idle, as a number that only grows.
-type Moment = u64;
+type IdleSince = u64;
 
 // ===== events: callers =====
 

@@ -1,6 +1,6 @@
 //! What occupies a slot, and what may happen to it next: one table, which the pool runs on.
 
-use super::{Moment, WaiterId};
+use super::{IdleSince, WaiterId};
 use crate::CloseReason;
 
 /// What occupies a slot.
@@ -13,14 +13,14 @@ pub(super) enum State {
     /// A connection attempt without a waiter.
     Orphaned(Orphan),
     /// A connection that this waiter's request will take. If it was idle: since when.
-    Reserved(WaiterId, Option<Moment>),
+    Reserved(WaiterId, Option<IdleSince>),
     /// A connection that serves this waiter. The pool keeps the waiter for a retry.
     InUse(WaiterId),
     /// A connection that serves no waiter, before the pool has decided what it does. No slot is in
     /// this state between two events.
-    Free(Option<Moment>),
+    Free(Option<IdleSince>),
     /// A connection without a request, and since when.
-    Idle(Moment),
+    Idle(IdleSince),
     /// An attempt or a connection that the stage has to end. The slot then passes to `next`.
     Closing { attempt: bool, reason: CloseReason, next: Option<WaiterId> },
     /// The slot is given back.
@@ -53,7 +53,7 @@ pub(super) enum Step {
     Leave(Orphan),
     Adopt(WaiterId),
     Reserve(WaiterId),
-    MarkIdle(Moment),
+    MarkIdle(IdleSince),
     Close(CloseReason),
     /// A closing slot is assigned to this waiter.
     Assign(WaiterId),
