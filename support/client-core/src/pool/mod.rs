@@ -159,22 +159,17 @@ pub struct Pool<R> {
     idle: List<1>,
     /// Origins with queued waiters, or with slots that are not idle.
     demanding: usize,
-    /// Waiters that are not served yet.
-    waiting: usize,
     /// Queued waiters: what [`Limits::waiting`] limits.
     queued: usize,
-    /// Slots whose connection is not made yet.
-    connecting: usize,
-    /// Connections that [`PoolStats`] counts as idle: idle ones, those that were idle and are
-    /// reserved, and closing ones.
-    not_in_use: usize,
     /// The last number given to a waiter, to a slot, and to a moment of becoming idle.
     arrivals: u64,
     slots_taken: u64,
     moments: IdleSince,
     /// [`Pool::close`] was called: no new waiters, and no connection becomes idle.
     closing: bool,
-    counts: PoolStats,
+    /// Its `open` and `in_use` are not kept: [`Pool::stats`] computes them. Idle connections, those
+    /// that were idle and are reserved, and closing ones count as `idle`.
+    stats: PoolStats,
 }
 
 /// When a connection became idle, as a number that only grows.
@@ -200,15 +195,12 @@ impl<R> Pool<R> {
             orphans: BTreeSet::new(),
             idle: List::default(),
             demanding: 0,
-            waiting: 0,
             queued: 0,
-            connecting: 0,
-            not_in_use: 0,
             arrivals: 0,
             slots_taken: 0,
             moments: 0,
             closing: false,
-            counts: PoolStats::default(),
+            stats: PoolStats::default(),
         }
     }
 
@@ -285,8 +277,8 @@ impl<R> Pool<R> {
 impl<R> Pool<R> {
     /// An attempt has made its connection. Returns the connection's number, from 1.
     pub fn connected(&mut self, slot: SlotId) -> u64 {
-        self.counts.created += 1;
-        let number = self.counts.created;
+        self.stats.created += 1;
+        let number = self.stats.created;
         if let Some(State::Orphaned(_)) = self.step(slot, Step::Connected) {
             self.free(slot);
         }
@@ -346,7 +338,7 @@ impl<R> Pool<R> {
         let found = self.slots.get_mut(slot.index).filter(|found| found.number == slot.number);
         let Some(found) = found else { return false };
         let reused = std::mem::replace(&mut found.used, true);
-        self.counts.reused += u64::from(reused);
+        self.stats.reused += u64::from(reused);
         reused
     }
 
@@ -363,7 +355,7 @@ impl<R> Pool<R> {
     pub fn closed(&mut self, slot: SlotId, reason: CloseReason) {
         let Some(resumes) = self.slot(slot).map(|found| found.resumes) else { return };
         let Some(before) = self.step(slot, Step::Closed) else { return };
-        self.counts.count_closed(match before {
+        self.stats.count_closed(match before {
             State::Closing { reason, .. } => reason,
             _ => reason,
         });
@@ -375,8 +367,8 @@ impl<R> Pool<R> {
     pub fn retry(&mut self, slot: SlotId, request: R, reason: CloseReason) {
         let Some(State::InUse(waiter)) = self.state(slot) else { return };
         self.step(slot, Step::Closed);
-        self.counts.count_closed(reason);
-        self.counts.retried += 1;
+        self.stats.count_closed(reason);
+        self.stats.retried += 1;
         let found = &mut self.waiters[waiter.index];
         found.fresh = true;
         found.request = Some(request);
@@ -443,18 +435,15 @@ impl<R> Pool<R> {
 
     /// The statistics at this moment.
     pub fn stats(&self) -> PoolStats {
-        let mut stats = self.counts.clone();
-        stats.connecting = self.connecting;
-        stats.open = self.slots.len() - self.connecting;
-        stats.idle = self.not_in_use;
+        let mut stats = self.stats.clone();
+        stats.open = self.slots.len() - stats.connecting;
         stats.in_use = stats.open - stats.idle;
-        stats.waiting = self.waiting;
         stats
     }
 
     /// Whether the pool is closed and nothing is left in it.
     pub fn is_over(&self) -> bool {
-        self.closing && self.slots.is_empty() && self.waiting == 0
+        self.closing && self.slots.is_empty() && self.stats.waiting == 0
     }
 
     /// Whether [`Pool::close`] was called.

@@ -136,20 +136,20 @@ impl<R> Pool<R> {
         let origin = &mut self.origins[own];
         match state {
             State::Connecting(waiter) | State::Paused(waiter) => {
-                add(&mut self.connecting, HOLDS);
+                add(&mut self.stats.connecting, HOLDS);
                 if HOLDS {
                     self.set_waiting(waiter, Waiting::Expecting(slot));
                 }
             }
             State::Orphaned(why) => {
-                add(&mut self.connecting, HOLDS);
+                add(&mut self.stats.connecting, HOLDS);
                 put(&mut self.orphans, slot, HOLDS);
                 put(origin.orphans(why), slot, HOLDS);
                 self.mark_changed(own);
             }
             State::Reserved(waiter, since) => {
                 if since.is_some() {
-                    add(&mut self.not_in_use, HOLDS);
+                    add(&mut self.stats.idle, HOLDS);
                 }
                 if HOLDS {
                     self.set_waiting(waiter, Waiting::Reserved(slot));
@@ -161,7 +161,7 @@ impl<R> Pool<R> {
                 }
             }
             State::Idle(_) => {
-                add(&mut self.not_in_use, HOLDS);
+                add(&mut self.stats.idle, HOLDS);
                 if HOLDS {
                     origin.idle.insert(&mut self.slots, slot.index);
                     self.idle.insert(&mut self.slots, slot.index);
@@ -172,7 +172,10 @@ impl<R> Pool<R> {
                 self.mark_changed(own);
             }
             State::Closing { attempt, next, .. } => {
-                add(if attempt { &mut self.connecting } else { &mut self.not_in_use }, HOLDS);
+                add(
+                    if attempt { &mut self.stats.connecting } else { &mut self.stats.idle },
+                    HOLDS,
+                );
                 let heir = next.map(|waiter| self.waiters[waiter.index].origin);
                 if heir != Some(own) {
                     add(&mut origin.leaving, HOLDS);

@@ -86,8 +86,8 @@ impl<R> Pool<R> {
         let found = &mut self.waiters[waiter.index];
         let (id, fresh) = (found.origin, found.fresh);
         let before = std::mem::replace(&mut found.state, after);
-        self.waiting += usize::from(after != Waiting::Served);
-        self.waiting -= usize::from(before != Waiting::Served);
+        self.stats.waiting += usize::from(after != Waiting::Served);
+        self.stats.waiting -= usize::from(before != Waiting::Served);
         let origin = &mut self.origins[id];
         match before {
             Waiting::Queued => origin.queued.remove(&mut self.waiters, waiter.index),

@@ -144,13 +144,12 @@ impl Lookups {
         let (answer, answered) = oneshot::channel();
         let host = name.host.clone();
         let source: Resolving = match self.resolver.clone() {
-            // Called by the first poll, outside every lock, since it is foreign code.
-            Some(resolver) => Box::pin(async move { resolver.resolve(name).await }),
+            Some(resolver) => Box::pin(ask(resolver, name, key.clone(), shared.clone())),
             None => {
                 Box::pin(answered.unwrap_or_else(|_| Err(io::Error::other("not looked up"))))
             }
         };
-        let lookup = run(source, host, key.clone(), shared.clone()).boxed().shared();
+        let lookup = source.map(move |answer| check(&host, answer)).boxed().shared();
         // Upgrading can make this the last owner of a user's future, so these are dropped after the
         // lock.
         let mut others = Vec::new();
@@ -181,22 +180,28 @@ impl fmt::Debug for Lookups {
     }
 }
 
-/// One lookup. A call after its answer begins another one.
-async fn run(
-    source: Resolving,
-    host: Arc<str>,
+/// Asks a user's resolver. It is foreign code, so it is called by the first poll, under no lock.
+async fn ask(
+    resolver: Arc<dyn Resolver>,
+    name: Name,
     key: Name,
     shared: Arc<workers::Shared>,
-) -> Result<Vec<IpAddr>, Error> {
-    let answer = AssertUnwindSafe(source).catch_unwind().await;
+) -> io::Result<Vec<IpAddr>> {
+    let asked = async move { resolver.resolve(name).await };
+    let answer = AssertUnwindSafe(asked).catch_unwind().await;
+    // From now on, a call begins another lookup.
     lock(&shared.state).running.remove(&key);
-    let addresses = answer.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
-    match addresses {
+    answer.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")))
+}
+
+/// No address at all is an error.
+fn check(host: &str, answer: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, Error> {
+    match answer {
         Ok(addresses) if addresses.is_empty() => {
             let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            Err(Error::resolve(&host, none))
+            Err(Error::resolve(host, none))
         }
-        other => other.map_err(|error| Error::resolve(&host, error)),
+        other => other.map_err(|error| Error::resolve(host, error)),
     }
 }
 

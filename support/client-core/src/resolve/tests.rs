@@ -150,6 +150,27 @@ fn an_answer_is_not_given_to_those_who_ask_after_it() {
     block_on(early).unwrap();
 }
 
+/// Otherwise the lookup that runs next would be forgotten, and a third one begun beside it.
+#[test]
+fn an_answer_that_is_taken_late_does_not_end_the_next_lookup() {
+    let dns = Dns::default();
+    let resolver = system(&dns);
+    let late = resolver.resolve(name("silent"));
+    dns.open();
+    while !lock(&resolver.workers.shared().state).running.is_empty() {
+        thread::yield_now();
+    }
+    lock(&dns.0.0).open = false;
+    let second = resolver.resolve(name("silent"));
+    block_on(late).unwrap();
+    let third = resolver.resolve(name("silent"));
+    dns.open();
+    for lookup in [second, third] {
+        assert_eq!(block_on(lookup).unwrap(), [FOUND]);
+    }
+    assert_eq!(dns.count("silent"), 2);
+}
+
 #[test]
 fn a_lookup_whose_callers_have_gone_is_not_begun() {
     let dns = Dns::default();

@@ -104,7 +104,7 @@ impl Workers {
 }
 
 impl Shared {
-    /// Answers the callers of a job. From now on, another caller begins another lookup.
+    /// Answers the callers of a job. From now on, a call begins another lookup.
     fn finish(&self, job: Job, answer: io::Result<Vec<IpAddr>>) {
         lock(&self.state).running.remove(&job.name);
         // The callers may have given up.
