@@ -2,12 +2,16 @@
 //!
 //! Its rules:
 //! - the request is sent while the response is received. Neither waits for the other. A response
-//!   that arrives early is handed on at once, and sending goes on while the server reads;
+//!   that arrives early is handed on at once. The rest of the request is then sent while the server
+//!   reads, and the caller gets the end of the response when sending is over;
+//! - a caller that leaves ends the exchange. The connection is kept if the head has come, the
+//!   request is sent, and the rest of the response is already here. Otherwise it is closed;
+//! - the server may close a connection that is idle or reserved. The connection task notices that
+//!   in [`Connection::idle`] and takes no request. If it has taken one, [`End::retry`] says whether
+//!   the request is sent again on a fresh connection;
 //! - one limit of time runs at once, besides that of the whole call ([`Progress`]);
-//! - a caller that leaves ends the exchange. The connection is kept if the rest of the response is
-//!   already here, and closed otherwise;
-//! - `select!` drops the futures that lost. So the bytes that were written or read, and the limits of
-//!   time, are kept in the fields of [`Connection`];
+//! - `select!` drops the futures that lost. So the bytes that were written or read, and the limits
+//!   of time, are in the fields of [`Connection`], and the next future continues from there;
 //! - nothing here depends on the pool, or on the runtime except for its timers. Any stream will do.
 
 use std::{io, sync::Arc, time::Duration};

@@ -6,13 +6,14 @@
 //!
 //! Its rules:
 //! - one task owns each slot. The slot goes back to the pool when that task ends, however it ends;
-//! - a connection that dies while it is reserved goes back like any other. Its waiter then returns
-//!   to its old place, since the task has not taken the request;
-//! - a caller that leaves cancels its waiter. If a task has taken the request already, the exchange
-//!   notices that the caller is gone;
+//! - a reserved connection that dies before its task has taken the request is closed like an idle
+//!   one ([`Slot::closed`]), and the policy returns the waiter to its old place. If the task has
+//!   taken the request, it gives it back ([`Slot::retry`]), or the request fails;
+//! - a caller that leaves takes its request out of the pool ([`Pool::cancel`]). If a connection task
+//!   has taken the request already, the exchange notices that the caller is gone;
 //! - an event and its decisions happen under one lock. Tasks are started and notified, and
-//!   requests dropped, after the lock is released, because they can run foreign code, such as
-//!   wakers and the owners of bodies, and that code may call the pool.
+//!   requests dropped, after the lock is released: that runs foreign code, such as wakers and the
+//!   owners of bodies, which may call the pool.
 
 use std::{
     iter::from_fn,
@@ -118,7 +119,7 @@ impl Pool {
         self.state().policy.is_closing()
     }
 
-    /// No new requests; idle connections are closed at once.
+    /// Accepts no more requests, and closes idle connections at once.
     pub(crate) fn close(self: &Arc<Self>) {
         self.event(|state| state.policy.close());
         self.tasks.close();
