@@ -45,7 +45,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// Lets the connection do something, and does what it says.
+    /// Calls the connection, and does what it returns.
     fn act(&mut self, act: impl FnOnce(&mut Connection<Io>, Time, &mut [u8]) -> Next) {
         let Some(connection) = &mut self.connection else { return };
         let mut next = act(connection, self.now, &mut self.scratch);

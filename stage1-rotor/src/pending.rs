@@ -11,7 +11,7 @@ use crate::oneshot;
 pub(crate) type ReplySender = oneshot::Sender<Answer, Holder>;
 /// The caller's half.
 pub(crate) type ReplyReceiver = oneshot::Receiver<Answer, Holder>;
-/// The last thing that is said to a caller.
+/// How a call is completed.
 pub(crate) type Completion = client_core::Completion<ReplySender>;
 
 /// A request that was accepted and is not on a connection yet.

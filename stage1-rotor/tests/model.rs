@@ -161,7 +161,7 @@ fn a_closed_inbox_refuses_requests_and_takes_messages_about_earlier_ones() {
 }
 
 #[test]
-fn a_request_is_refused_or_seen_by_whoever_sees_the_end() {
+fn a_request_is_refused_or_in_the_queue_at_the_end() {
     explore(|| {
         let (inbox, ..) = inbox();
         let caller = {

@@ -18,13 +18,13 @@ use rotor::{
 use super::*;
 use crate::{oneshot, pending::ReplyReceiver, transport::Blocked};
 
-/// A transport that does what a test says.
+/// A transport that a test scripts.
 #[derive(Default)]
 struct Script {
-    /// What reads bring, one after the other; then `WouldBlock`.
+    /// The results of reads, one after the other. Then `WouldBlock`.
     input: VecDeque<io::Result<&'static [u8]>>,
     reads: usize,
-    /// What a read that says `WouldBlock` waits for, if not to read.
+    /// What a read that returns `WouldBlock` waits for, if not to read.
     read_on: Option<Blocked>,
     /// How many bytes the writes take in all; then `WouldBlock`.
     room: usize,
@@ -32,11 +32,11 @@ struct Script {
     writes: usize,
     /// Why the writes fail, once they do.
     write_error: Option<io::ErrorKind>,
-    /// What a write that says `WouldBlock` waits for, if not to write.
+    /// What a write that returns `WouldBlock` waits for, if not to write.
     write_on: Option<Blocked>,
     /// Bytes that it holds back until there is room for them.
     held: usize,
-    /// What the operation waits for that last said `WouldBlock`.
+    /// What the operation waits for that last returned `WouldBlock`.
     blocked: Option<Blocked>,
 }
 
@@ -53,8 +53,8 @@ impl Read for Script {
         if self.read_on.is_some() {
             return self.block(self.read_on);
         }
-        let Some(said) = self.input.pop_front() else { return self.block(None) };
-        let bytes = said?;
+        let Some(result) = self.input.pop_front() else { return self.block(None) };
+        let bytes = result?;
         into[..bytes.len()].copy_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -460,7 +460,7 @@ fn bytes_after_a_response_end_the_connection() {
 }
 
 #[test]
-fn an_idle_connection_notices_its_end_and_what_nobody_asked_for() {
+fn an_idle_connection_notices_its_end_and_unsolicited_bytes() {
     let cases = [
         (Ok(&b""[..]), CloseReason::PeerClosed),
         (Ok(b"HTTP/1.1 408 "), CloseReason::Unsolicited),
@@ -616,7 +616,7 @@ fn a_request_is_sent_when_the_transport_holds_nothing_back() {
 }
 
 #[test]
-fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
+fn what_the_transport_holds_back_is_sent_though_no_exchange_writes() {
     let idle = scene(Config::new());
     let mut reading = scene(Config::new());
     reading.start();
@@ -635,7 +635,7 @@ fn what_the_transport_has_to_say_goes_out_though_nobody_writes() {
 }
 
 #[test]
-fn an_end_that_only_the_socket_says_is_one_where_the_body_says_so_too() {
+fn an_end_of_the_socket_alone_is_an_error_unless_the_body_is_whole() {
     for (head, error) in [
         (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"[..], None),
         (b"HTTP/1.1 200 OK\r\n\r\n", Some("closed-early".to_owned())),

@@ -1,4 +1,4 @@
-//! What lies between the policy's decisions and the machines: no loop, no socket, and a clock that
+//! Between the policy's decisions and the machines: no loop, no socket, and a clock that
 //! moves only when a test moves it.
 
 use std::{
