@@ -9,12 +9,14 @@
 //! - one exchange at a time. Writing the request and reading the response go on independently of
 //!   each other;
 //! - a response can arrive *early*: before the request is sent. The caller gets its head and its
-//!   body as they arrive. Only the end of the body waits until the request is sent, or cannot be
-//!   sent any further. Bytes behind an early response are discarded, and the connection is closed
-//!   when sending is over;
-//! - a caller that leaves before it has the head closes the connection ([`CloseReason::Cancelled`]).
-//!   A caller that drops the body does so too ([`CloseReason::BodyDropped`]), unless the request is
-//!   sent and one more read completes the response;
+//!   body as they arrive, and sending goes on. The caller gets the end of the body when the request
+//!   is sent, or cannot be sent any further ([`Exchange::upload`]). Bytes behind an early response
+//!   are discarded, and the connection is closed when sending is over. If the response announces
+//!   the end of the connection, the rest of the request is not sent;
+//! - a caller that leaves before it has the head notifies the machine, and the connection is closed
+//!   ([`CloseReason::Cancelled`]). So it is if a caller drops the body
+//!   ([`CloseReason::BodyDropped`]), unless the request is sent and one more read completes the
+//!   response;
 //! - a connection that dies before a byte of the response came returns the request for another
 //!   attempt ([`Next::Retry`]), if [`may_retry`] allows that. Otherwise the call fails;
 //! - an idle connection that has something to read is closed: it is the end of the stream, or
@@ -89,7 +91,7 @@ struct InFlight {
     deadline: Option<Time>,
 }
 
-/// What the machine does next.
+/// What the machine has to do next.
 pub(crate) enum Next {
     /// Suspend until an event or the deadline.
     Wait,
