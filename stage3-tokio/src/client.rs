@@ -182,7 +182,7 @@ impl Drop for ResponseFuture {
             // First, so that a connection that takes the request right now sees it.
             reply.close();
             if self.pool.cancel(*waiter).is_some() {
-                io_model!(cancel, request = waiter.number(), why = "in the queue");
+                io_model!(cancel, request = waiter.number(), why = "waiting");
             }
         }
     }

@@ -302,8 +302,10 @@ impl Connection {
     ) -> End {
         let end = decoder.eof(&self.input.buffer);
         // An error of the write half says more than an orderly end of the read half.
-        let refusal = || self.output.sent.take()?.err();
-        let cause = if end.is_ok() { error } else { error.or_else(refusal) };
+        let cause = match (&end, error) {
+            (Err(_), None) => self.output.sent.take().and_then(Result::err),
+            (_, error) => error,
+        };
         let Err((error, reason)) = stream_end(end, cause) else {
             return self.whole(request, None, &decoder);
         };
@@ -321,7 +323,12 @@ impl Connection {
     /// The caller has left. If the request is sent, and one read that does not wait brings the rest
     /// of the body, the connection can serve another exchange.
     fn gone(&mut self, request: &PendingRequest, mut decoder: Decoder) -> End {
-        io_model!(cancel, request = request.number, connection = self.number);
+        io_model!(
+            cancel,
+            request = request.number,
+            connection = self.number,
+            why = "in flight"
+        );
         if !decoder.has_head() {
             return End::failed(Error::ShutDown, CloseReason::Cancelled);
         }

@@ -77,7 +77,7 @@ async fn idle(connection: &mut Connection, slot: &Slot) -> Order {
         // A connection that was reserved just before its idle timeout still serves.
         match slot.order() {
             Order::Idle if expired => return Order::Close(CloseReason::IdleExpired),
-            Order::Idle => {} // the notification was meant for the slot's predecessor
+            Order::Idle => {} // the waiter has left, or an earlier slot was notified
             order => return order,
         }
     }

@@ -305,7 +305,8 @@ impl Slot {
     /// fresh connection. If its caller has left, the request is dropped. A caller that leaves later
     /// finds it in the pool, since both sides act under the lock.
     pub(crate) fn retry(mut self, request: Box<PendingRequest>, reason: CloseReason) {
-        io_model!(retry, connection = self.connection, why = reason.as_str());
+        let number = request.number;
+        io_model!(retry, request = number, connection = self.connection, why = reason.as_str());
         self.live = false;
         self.pool.event(|state| match request.responder.is_cancelled() {
             false => state.policy.retry(self.id, request, reason),
