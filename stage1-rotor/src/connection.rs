@@ -171,7 +171,7 @@ impl<T: Transport> Connection<T> {
             limit: TimeLimit::new(now, &self.config),
             deadline,
         });
-        self.drive(now, scratch)
+        self.advance(now, scratch)
     }
 
     /// Becomes idle: frees its buffer, and reads once if the socket may have something to read.
@@ -179,13 +179,13 @@ impl<T: Transport> Connection<T> {
         self.allowance.mark_idle();
         self.framing.buffer = BytesMut::new();
         self.expiry = after(now, self.idle_timeout);
-        self.drive(now, scratch)
+        self.advance(now, scratch)
     }
 
     /// The socket has become ready for something.
     pub(crate) fn ready(&mut self, event: Readiness, now: Time, scratch: &mut [u8]) -> Next {
-        self.framing.ready(event);
-        self.drive(now, scratch)
+        self.framing.note(event);
+        self.advance(now, scratch)
     }
 
     /// The machine was notified: the caller left, or the body's reader made room or left. There
@@ -193,7 +193,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn notified(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         match &self.in_flight {
             Some(exchange) if exchange.responder.is_cancelled() => self.cancel(),
-            _ => self.drive(now, scratch),
+            _ => self.advance(now, scratch),
         }
     }
 
@@ -217,10 +217,10 @@ impl<T: Transport> Connection<T> {
 
 impl<T: Transport> Connection<T> {
     /// Does all that can be done now: writes, then reads.
-    fn drive(&mut self, now: Time, scratch: &mut [u8]) -> Next {
+    fn advance(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         self.write();
         let next = match &self.in_flight {
-            None => return self.watch(scratch),
+            None => return self.probe(scratch),
             Some(exchange) if exchange.response_whole && exchange.progress.sent => {
                 return self.finish(None);
             }
@@ -233,7 +233,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// While idle: what can be read is the end of the stream, or bytes that no request asked for.
-    fn watch(&mut self, scratch: &mut [u8]) -> Next {
+    fn probe(&mut self, scratch: &mut [u8]) -> Next {
         if !self.framing.may_read() {
             return Next::Wait;
         }
@@ -275,7 +275,7 @@ impl<T: Transport> Connection<T> {
         let exchange = self.in_flight.as_mut()?;
         let room = exchange.responder.poll_room(&mut Context::from_waker(&self.waker));
         if let Poll::Ready(Err(_)) = room {
-            return Some(self.drop_body(scratch));
+            return Some(self.read_last(scratch));
         }
         // A response that is whole needs no room.
         exchange.progress.window_full = room.is_pending() && !exchange.response_whole;
@@ -288,8 +288,8 @@ impl<T: Transport> Connection<T> {
         match self.framing.read(&mut self.transport, scratch) {
             Ok(Input::Bytes(count)) => self.receive(count),
             Ok(Input::Blocked) => Some(self.blocked()),
-            Ok(Input::End) => Some(self.ended(None)),
-            Err(error) => Some(self.ended(Some(error))),
+            Ok(Input::End) => Some(self.stream_ended(None)),
+            Err(error) => Some(self.stream_ended(Some(error))),
         }
     }
 
@@ -304,7 +304,7 @@ impl<T: Transport> Connection<T> {
         }
         let InFlight { responder, decoder, progress, .. } = exchange;
         match responder.receive(decoder, &mut self.framing.buffer) {
-            Ok(true) => self.received(),
+            Ok(true) => self.response_end(),
             Ok(false) if responder.is_cancelled() => Some(self.cancel()),
             Ok(false) => {
                 progress.head = responder.body().is_some();
@@ -315,7 +315,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// The response is whole. `None`: it is early, and sending goes on.
-    fn received(&mut self) -> Option<Next> {
+    fn response_end(&mut self) -> Option<Next> {
         let exchange = self.in_flight.as_mut()?;
         let (refused, keep_alive) =
             (exchange.write_error.is_some(), exchange.decoder.keep_alive());
@@ -333,7 +333,7 @@ impl<T: Transport> Connection<T> {
     /// has ended: no response will come.
     fn blocked(&mut self) -> Next {
         match self.in_flight.as_mut().and_then(|exchange| exchange.write_error.take()) {
-            Some(error) => self.ended(Some(error)),
+            Some(error) => self.stream_ended(Some(error)),
             None => self.pause(),
         }
     }
@@ -350,7 +350,7 @@ impl<T: Transport> Connection<T> {
 
     /// The caller dropped the body. If the request is sent and one more read completes the
     /// response, the exchange ends like any other. Otherwise the connection is closed.
-    fn drop_body(&mut self, scratch: &mut [u8]) -> Next {
+    fn read_last(&mut self, scratch: &mut [u8]) -> Next {
         if self.in_flight.as_ref().is_some_and(InFlight::is_sent)
             && let Ok(Input::Bytes(count)) = self.framing.read(&mut self.transport, scratch)
         {
@@ -405,7 +405,7 @@ impl<T: Transport> Connection<T> {
 
     /// The stream has ended, with or without an error. That is the end of a body that nothing else
     /// ends, a stale connection, or a response that will not become whole.
-    fn ended(&mut self, error: Option<io::Error>) -> Next {
+    fn stream_ended(&mut self, error: Option<io::Error>) -> Next {
         let Some(exchange) = &mut self.in_flight else { return Next::Wait };
         let end = exchange.decoder.eof(&self.framing.buffer);
         // The system reports a failure once. If a write got it, the read finds an end.

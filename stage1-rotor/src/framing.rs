@@ -59,7 +59,7 @@ impl Framing {
     }
 
     /// Remembers what the socket has become ready for.
-    pub(crate) fn ready(&mut self, event: Readiness) {
+    pub(crate) fn note(&mut self, event: Readiness) {
         self.ready.add(event);
     }
 
@@ -131,7 +131,7 @@ impl Framing {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock => {
                 self.write_on = io.blocked().unwrap_or(Blocked::Write);
-                self.record_block("write", Blocked::Write, self.write_on);
+                self.would_block("write", Blocked::Write, self.write_on);
                 // `readable` stays as it is: the next read finds out.
                 self.ready.writable &= self.write_on == Blocked::Read;
                 Ok(())
@@ -152,7 +152,7 @@ impl Framing {
     ) -> io::Result<Input> {
         loop {
             let result = io.read(scratch);
-            self.unblock_write();
+            self.resume_write();
             match result {
                 Ok(0) => return Ok(Input::End),
                 Ok(count) => {
@@ -165,7 +165,7 @@ impl Framing {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read_on = io.blocked().unwrap_or(Blocked::Read);
-                    self.record_block("read", Blocked::Read, self.read_on);
+                    self.would_block("read", Blocked::Read, self.read_on);
                     self.ready.readable &= self.read_on == Blocked::Write;
                     self.ready.writable &= self.read_on == Blocked::Read;
                     return Ok(Input::Blocked);
@@ -177,7 +177,7 @@ impl Framing {
     }
 
     /// After a read, whatever its result: a write that waits for a read may be tried again.
-    fn unblock_write(&mut self) {
+    fn resume_write(&mut self) {
         if self.write_on != Blocked::Write {
             self.write_on = Blocked::Write;
             self.ready.writable = true;
@@ -185,7 +185,7 @@ impl Framing {
     }
 
     /// Records that an operation would block, and on what, if that is not its own kind.
-    fn record_block(&self, direction: &'static str, own: Blocked, on: Blocked) {
+    fn would_block(&self, direction: &'static str, own: Blocked, on: Blocked) {
         io_model!(would_block, connection = self.connection, direction);
         if on != own {
             let why = on.as_str();
