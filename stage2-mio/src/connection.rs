@@ -40,14 +40,14 @@ use std::{
 };
 
 use client_core::{
-    Allowance, CloseReason, Completion, Config, Error, Exchange, Failure, Outcome, Outgoing,
-    Progress, Responder, TimeLimit, Upload, after, body::Gone, decode::Limits, io_model,
-    may_retry, stream_end,
+    Allowance, CloseReason, Config, Error, Exchange, Failure, Outcome, Outgoing, Progress,
+    Responder, TimeLimit, Upload, after, body::Gone, decode::Limits, io_model, may_retry,
+    stream_end,
 };
 
 use crate::{
     framing::{Framing, Input, Readiness},
-    pending::{PendingRequest, ReplySender},
+    pending::{Completion, PendingRequest, ReplySender},
     timer::Armed,
     transport::Transport,
 };
@@ -74,9 +74,9 @@ pub(crate) enum Next {
     /// Call it again after the other connections.
     Again,
     /// The connection can serve the next request.
-    Free(Completion<ReplySender>),
+    Free(Completion),
     /// Close the connection.
-    Close(CloseReason, Completion<ReplySender>),
+    Close(CloseReason, Completion),
     /// Close the connection, and send the request again on a fresh one.
     Retry(CloseReason, PendingRequest),
 }
@@ -95,7 +95,7 @@ pub(crate) struct Connection<T> {
 // An exchange in a box would be an allocation per request.
 #[allow(clippy::large_enum_variant)]
 enum State {
-    Idle { expires: Instant },
+    Idle { expiry: Instant },
     InFlight(InFlight),
 }
 
@@ -156,7 +156,7 @@ impl<T: Transport> Connection<T> {
         Connection {
             transport,
             framing,
-            state: State::Idle { expires: after(now, config.idle_timeout) },
+            state: State::Idle { expiry: after(now, config.idle_timeout) },
             number,
             allowance: Allowance::default(),
         }
@@ -223,7 +223,7 @@ impl<T: Transport> Connection<T> {
     /// When [`Connection::expire`] is to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Idle { expires } => Some(*expires),
+            State::Idle { expiry } => Some(*expiry),
             State::InFlight(exchange) => {
                 [exchange.limit.until(), exchange.deadline].into_iter().flatten().min()
             }
@@ -233,7 +233,7 @@ impl<T: Transport> Connection<T> {
     /// Ends what has taken too long, if anything has.
     pub(crate) fn expire(&mut self, cx: &mut LoopContext<'_>) -> Next {
         match &mut self.state {
-            State::Idle { expires } if *expires <= cx.now => {
+            State::Idle { expiry } if *expiry <= cx.now => {
                 Next::close(CloseReason::IdleExpired)
             }
             State::Idle { .. } => Next::Wait,
@@ -248,6 +248,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn cancel(&mut self, number: u64, cx: &mut LoopContext<'_>) -> Next {
         match &self.state {
             State::InFlight(exchange) if exchange.number == number => {
+                io_model!(cancel, connection = self.number, why = "the caller gave up");
                 self.end(Ending::Left(CloseReason::Cancelled), cx)
             }
             _ => Next::Wait,
@@ -277,7 +278,7 @@ impl<T: Transport> Connection<T> {
     /// Ends the exchange. Only here is decided what the caller gets last, and whether the connection
     /// stays open.
     fn end(&mut self, ending: Ending, cx: &mut LoopContext<'_>) -> Next {
-        let idle = State::Idle { expires: after(cx.now, cx.config.idle_timeout) };
+        let idle = State::Idle { expiry: after(cx.now, cx.config.idle_timeout) };
         let State::InFlight(exchange) = mem::replace(&mut self.state, idle) else {
             return Next::Wait;
         };
@@ -314,7 +315,7 @@ impl<T: Transport> Connection<T> {
             bytes_left: exchange.bytes_left || self.framing.has_input(),
         };
         let idle = self.allowance.after(outcome, cx.config)?;
-        self.state = State::Idle { expires: after(cx.now, idle) };
+        self.state = State::Idle { expiry: after(cx.now, idle) };
         self.probe(cx)
     }
 
@@ -422,6 +423,12 @@ impl InFlight {
         {
             return ReadOutcome::Over(whole);
         }
+        self.body_dropped()
+    }
+
+    fn body_dropped(&self) -> ReadOutcome {
+        let connection = self.responder.exchange.connection;
+        io_model!(cancel, connection, why = "the body was dropped");
         ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped))
     }
 
@@ -437,9 +444,7 @@ impl InFlight {
         let ceased = match &self.write_error {
             _ if self.is_sent() => None,
             Some(error) => Some(CloseReason::of(error)),
-            None if room == Poll::Ready(Err(Gone)) => {
-                return ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped));
-            }
+            None if room == Poll::Ready(Err(Gone)) => return self.body_dropped(),
             None if !framing.may_read() => return ReadOutcome::Blocked,
             None => match framing.read(from, cx.buffer) {
                 Ok(Input::Blocked) => return ReadOutcome::Blocked,

@@ -15,7 +15,7 @@
 use std::{io, mem, sync::Arc, task::Waker, time::Instant};
 
 use client_core::{
-    Completion, Config, Lookups, io_model,
+    Config, Lookups, io_model,
     pool::{Limits, Pool, SlotId},
     tls::TlsSetup,
 };
@@ -27,7 +27,7 @@ use crate::{
     connection::Connection,
     connector::{Connector, Connectors},
     framing::Readiness,
-    pending::{PendingRequest, ReplySender},
+    pending::{Completion, PendingRequest},
     pool::Slots,
     resolver,
     shared::{Message, Shared},
@@ -57,7 +57,7 @@ pub(crate) struct EventLoop {
     /// The keys of what holds the pool's slots.
     pub(crate) slots: Slots,
     /// The calls that end when the pool's actions are carried out.
-    pub(crate) completions: Vec<Completion<ReplySender>>,
+    pub(crate) completions: Vec<Completion>,
     /// The deadlines of entries and waiters.
     pub(crate) timers: Timers,
     /// Connections that have more to read than one call allows.

@@ -4,7 +4,7 @@
 //! deadline, reports to the pool, or closes the socket. A [`Completion`] waits until the pool's
 //! actions are carried out.
 //!
-//! [`Completion`]: client_core::Completion
+//! [`Completion`]: crate::pending::Completion
 
 use client_core::{CloseReason, io_model, pool::SlotId};
 

@@ -10,6 +10,8 @@ use crate::{oneshot, timer::Armed, token::Key};
 pub(crate) type ReplySender = oneshot::Sender<Answer, Holder>;
 /// The caller's half.
 pub(crate) type ReplyReceiver = oneshot::Receiver<Answer, Holder>;
+/// The last thing that a caller gets.
+pub(crate) type Completion = client_core::Completion<ReplySender>;
 
 /// A request that was accepted and is not on a connection yet.
 #[derive(Debug)]

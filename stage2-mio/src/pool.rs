@@ -17,13 +17,13 @@
 //! - a request whose caller has gone is dropped, and nothing starts for it.
 
 use client_core::{
-    Completion, Error, Responder, TimeoutPhase, io_model,
+    Error, Responder, TimeoutPhase, io_model,
     pool::{Action, SlotId, WaiterId},
 };
 
 use crate::{
     event_loop::EventLoop,
-    pending::{Holder, PendingRequest},
+    pending::{Completion, Holder, PendingRequest},
     timer::Deadline,
     token::Key,
 };
@@ -124,7 +124,6 @@ impl EventLoop {
                 }
             }
             Holder::Connection(key, request) => {
-                io_model!(cancel, request, why = "in flight");
                 self.drive(key, |connection, cx| connection.cancel(request, cx));
             }
         }
