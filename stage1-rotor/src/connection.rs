@@ -37,7 +37,7 @@ use std::{
 use bytes::BytesMut;
 use client_core::{
     Allowance, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Outgoing,
-    Progress, Responder, TimeLimit, Upload, after, io_model, may_retry, stream_end,
+    Progress, Responder, TimeLimit, Upload, after, io_model, is_cause, may_retry, stream_end,
 };
 use rotor::Time;
 
@@ -409,7 +409,7 @@ impl<T: Transport> Connection<T> {
         let Some(exchange) = &mut self.in_flight else { return Next::Wait };
         let end = exchange.decoder.eof(&self.framing.buffer);
         // The system reports a failure once. If a write got it, the read finds an end.
-        let cause = error.or(exchange.write_error.take_if(|_| end.is_err()));
+        let cause = error.or(exchange.write_error.take_if(|refusal| is_cause(refusal, &end)));
         if exchange.response_whole {
             let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
             return self.finish(Some(reason));

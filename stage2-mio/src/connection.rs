@@ -41,8 +41,8 @@ use std::{
 
 use client_core::{
     Allowance, CloseReason, Config, Error, Exchange, Failure, Outcome, Outgoing, Progress,
-    Responder, TimeLimit, Upload, after, body::Gone, decode::Limits, io_model, may_retry,
-    stream_end,
+    Responder, TimeLimit, Upload, after, body::Gone, decode::Limits, io_model, is_cause,
+    may_retry, stream_end,
 };
 
 use crate::{
@@ -493,8 +493,7 @@ impl InFlight {
     fn stream_ended(&mut self, error: Option<io::Error>, framing: &mut Framing) -> Ending {
         let end = framing.eof();
         let ceased = self.write_error.as_ref().map(CloseReason::of);
-        // A response that ends with the stream is whole, even if the request is not.
-        let cause = if end.is_ok() { error } else { error.or(self.write_error.take()) };
+        let cause = error.or(self.write_error.take_if(|refusal| is_cause(refusal, &end)));
         match stream_end(end, cause) {
             Ok(()) => Ending::Whole(ceased),
             Err((error, reason)) => Ending::Failed(error, reason),

@@ -21,7 +21,7 @@ use client_core::{
     TimeLimit, TimeoutPhase, Upload,
     body::Gone,
     decode::{Event, Limits},
-    io_model, may_retry, stream_end,
+    io_model, is_cause, may_retry, stream_end,
 };
 use futures::FutureExt;
 use tokio::{select, task::consume_budget, time::Instant};
@@ -301,11 +301,10 @@ impl Connection {
         error: Option<io::Error>,
     ) -> End {
         let end = decoder.eof(&self.input.buffer);
-        // An error of the write half says more than an orderly end of the read half.
-        let cause = match (&end, error) {
-            (Err(_), None) => self.output.sent.take().and_then(Result::err),
-            (_, error) => error,
+        let refused = |sent: &mut io::Result<()>| {
+            sent.as_ref().is_err_and(|refusal| is_cause(refusal, &end))
         };
+        let cause = error.or_else(|| self.output.sent.take_if(refused)?.err());
         let Err((error, reason)) = stream_end(end, cause) else {
             return self.whole(request, None, &decoder);
         };

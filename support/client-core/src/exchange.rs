@@ -162,6 +162,16 @@ pub fn stream_end(
     }
 }
 
+/// Whether the error of a refused write is why the stream ended. The system reports a failure once,
+/// so after a write that failed the stream seems to end in good order.
+///
+/// `end` is what [`Decoder::eof`](crate::Decoder::eof) says. If it is `Ok`, only the end of the
+/// stream ends the body. A write is refused after an orderly end too, but not by a reset: then the
+/// body may have been cut.
+pub fn is_cause(refusal: &io::Error, end: &Result<(), Error>) -> bool {
+    end.is_err() || refusal.kind() == io::ErrorKind::ConnectionReset
+}
+
 /// How an exchange with a whole response has left its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
@@ -323,6 +333,15 @@ mod tests {
         for (outcome, reason) in cases {
             assert_eq!(after(outcome), Err(reason), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_reset_that_a_write_reported_does_not_end_a_body() {
+        let early = Err(Error::ClosedEarly { expected: "expected more", source: None });
+        let broken = io::ErrorKind::BrokenPipe.into();
+        let reset = io::ErrorKind::ConnectionReset.into();
+        assert!(is_cause(&broken, &early) && is_cause(&reset, &early));
+        assert!(is_cause(&reset, &Ok(())) && !is_cause(&broken, &Ok(())));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub use contract::{ApiClient, Request};
 pub use decode::Decoder;
 pub use descriptors::is_out_of_descriptors;
 pub use error::{AttemptError, Error, ErrorKind, Source, TimeoutPhase};
-pub use exchange::{Allowance, Outcome, Progress, TimeLimit, stream_end};
+pub use exchange::{Allowance, Outcome, Progress, TimeLimit, is_cause, stream_end};
 pub use happy_eyeballs::{ATTEMPT_DELAY, HappyEyeballs, interleave};
 pub use latch::Latch;
 pub use origin::{Origin, Scheme};
