@@ -31,8 +31,6 @@ mod inbox;
 mod machine;
 mod notifier;
 mod oneshot;
-#[cfg(feature = "openssl")]
-mod openssl;
 mod owner;
 mod pending;
 mod pool;
@@ -45,8 +43,6 @@ mod tls;
 mod tls_connector;
 mod transport;
 
-#[cfg(feature = "openssl")]
-pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,

@@ -33,8 +33,6 @@ mod framing;
 pub mod fuzzing;
 mod inbox;
 mod oneshot;
-#[cfg(feature = "openssl")]
-mod openssl;
 mod owner;
 mod pending;
 mod pool;
@@ -47,8 +45,6 @@ mod tls_connector;
 mod token;
 mod transport;
 
-#[cfg(feature = "openssl")]
-pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,

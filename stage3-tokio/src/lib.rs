@@ -36,8 +36,6 @@ mod framing;
 #[doc(hidden)]
 #[path = "../../fuzz/drivers/stage3.rs"]
 pub mod fuzzing;
-#[cfg(feature = "openssl")]
-mod openssl;
 mod owner;
 mod pending;
 mod pool;
@@ -49,8 +47,6 @@ mod tls;
 mod tls_connector;
 mod transport;
 
-#[cfg(feature = "openssl")]
-pub use self::openssl::OpenSsl;
 pub use client::{Client, ResponseFuture};
 pub use client_core::{
     ApiClient, Body, CloseReason, Config, Error, ErrorKind, Exchange, Identity, Name, Origin,

@@ -2,6 +2,8 @@
 //! "when the socket is ready, call again what you have called", kills the connection, if what is
 //! called is a write and data came first.
 
+#![cfg(unix)]
+
 use std::{
     io::{self, Read, Write},
     net::TcpStream,

@@ -1,46 +1,32 @@
-//! OpenSSL: a read that waits to write, and then a write that waits for a read.
+//! Stage 1: a read that waits to write, and then a write that waits for a read.
+
+#![cfg(unix)]
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage1_rotor::{Client, Connectors, OpenSsl};
+use openssl_connector::OpenSsl;
+use stage1_rotor::{Client, Connectors};
 use testbed::{
-    Gate, Server, certs,
-    openssl_server::Session,
-    reply,
+    Gate, certs,
     run::{block_on, bounded, eventually},
 };
 
-use crate::{
-    gated::{self, Gated},
+#[path = "../../../../stage1-rotor/tests/renegotiation/gated.rs"]
+#[allow(dead_code)]
+mod gated;
+#[path = "../../../../stage1-rotor/tests/renegotiation/record.rs"]
+mod record;
+#[path = "../renegotiating/mod.rs"]
+mod renegotiating;
+
+use self::{
+    gated::Gated,
     record::Record,
+    renegotiating::{THIRD, UPLOAD, server},
 };
-
-const THIRD: &str = "third ";
-/// A request so large that it is still being written when its response comes.
-const UPLOAD: usize = 400_000;
-
-/// Answers before it has the request, and asks for a second handshake in the middle of the answer,
-/// with more of it right behind. Then it takes the request.
-fn server(asked: Gate) -> Server {
-    Server::start(move |conn| {
-        let mut tls = Session::accept(conn)?;
-        tls.request()?;
-        tls.send(reply::head(200, &[("content-length", "18")]))?;
-        tls.send(THIRD)?;
-        conn.wait("renegotiate")?;
-        tls.renegotiate()?;
-        tls.send(THIRD)?;
-        asked.open();
-        tls.finish_renegotiation()?;
-        tls.read_exact(UPLOAD)?;
-        tls.send(THIRD)?;
-        tls.wait_closed();
-        Ok(())
-    })
-}
 
 #[test]
 fn a_read_waits_to_write_and_then_a_write_waits_for_a_read() {

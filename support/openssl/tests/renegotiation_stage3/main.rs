@@ -1,46 +1,41 @@
-//! OpenSSL: a read that waits to write, and then a write that waits for a read.
+//! Stage 3: a read that waits to write, and then a write that waits for a read.
+
+#![cfg(unix)]
 
 use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage3_tokio::{Connectors, Error, OpenSsl};
+use openssl_connector::OpenSsl;
+use stage3_tokio::{Client, Connectors, Error};
 use testbed::{
-    Gate, Server, certs,
-    openssl_server::Session,
-    reply,
+    Gate, certs,
     run::{bounded, eventually},
 };
+use tokio::runtime::{Builder, Runtime};
 
-use crate::{
-    client,
-    gated::{self, Gated},
+#[path = "../../../../stage3-tokio/tests/renegotiation/gated.rs"]
+#[allow(dead_code)]
+mod gated;
+#[path = "../../../../stage2-mio/tests/renegotiation/record.rs"]
+mod record;
+#[path = "../renegotiating/mod.rs"]
+mod renegotiating;
+
+use self::{
+    gated::Gated,
     record::Record,
+    renegotiating::{THIRD, UPLOAD, server},
 };
 
-const THIRD: &str = "third ";
-/// A request so large that it is still being written when its response comes.
-const UPLOAD: usize = 400_000;
-
-/// Answers before it has the request, and asks for a second handshake in the middle of the answer,
-/// with more of it right behind. Then it takes the request.
-fn server(asked: Gate) -> Server {
-    Server::start(move |conn| {
-        let mut tls = Session::accept(conn)?;
-        tls.request()?;
-        tls.send(reply::head(200, &[("content-length", "18")]))?;
-        tls.send(THIRD)?;
-        conn.wait("renegotiate")?;
-        tls.renegotiate()?;
-        tls.send(THIRD)?;
-        asked.open();
-        tls.finish_renegotiation()?;
-        tls.read_exact(UPLOAD)?;
-        tls.send(THIRD)?;
-        tls.wait_closed();
-        Ok(())
-    })
+/// A client, and the runtime of one thread that it lives on.
+fn client(connectors: Connectors) -> (Client, Runtime) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let inside = runtime.enter();
+    let client = Client::with_connectors(certs::trusting_config(), connectors).unwrap();
+    drop(inside);
+    (client, runtime)
 }
 
 #[test]

@@ -1,42 +1,19 @@
-//! New keys in the middle of a response, and a read that has to write for them.
-//!
-//!     cargo run --release --example stage1-rekey
-//!     cargo run --release --example stage1-rekey --features stage1-rotor/openssl
-//!
-//! Two parties may agree on new keys while they talk. With TLS 1.3 that is a message and its
-//! answer, which rustls sends with whatever the client writes next. With TLS 1.2 it is a second
-//! handshake, a renegotiation. rustls refuses it; OpenSSL takes part, and then a client that only
-//! wants to read has to write. What if there is no room to write? The read waits for room, and not
-//! for something to read, though it is a read. The client has noted that, and when there is room,
-//! it tries the read again.
-//!
-//! Try: in `src/framing.rs`, let a read wait to read whatever its transport says: the second part
-//! hangs where it says that there is room again.
+//! What the three examples have in common. Each of them says at its root which `stage` it is, and has a
+//! connector with a gate before its writes, `gated`.
 
-use std::process::ExitCode;
-
-use futures::executor::block_on;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use stage1_rotor::Client;
 use testbed::{
     certs,
-    lesson::{self, Failure},
+    lesson::Failure,
     reply, say,
     server::{Options, ServerTls, Version},
 };
 
-fn main() -> ExitCode {
-    lesson::main("stage1-rekey", |_| {
-        block_on(key_update())?;
-        #[cfg(feature = "openssl")]
-        block_on(renegotiation::renegotiation())?;
-        Ok(())
-    })
-}
+use crate::stage::Client;
 
 /// TLS 1.3: the server changes its keys in the middle of each response.
-async fn key_update() -> Result<(), Failure> {
+pub(crate) async fn key_update() -> Result<(), Failure> {
     let server =
         Options::new().tls(ServerTls::new().version(Version::Tls13)).start(|conn| {
             loop {
@@ -58,16 +35,12 @@ async fn key_update() -> Result<(), Failure> {
 }
 
 #[cfg(feature = "openssl")]
-#[path = "../tests/renegotiation/gated.rs"]
-mod gated;
-
-#[cfg(feature = "openssl")]
-mod renegotiation {
+pub(crate) mod renegotiation {
     use std::sync::Arc;
 
     use http::Request;
     use http_body_util::{BodyExt, Full};
-    use stage1_rotor::{Client, Connectors, OpenSsl};
+    use openssl_connector::OpenSsl;
     use testbed::{
         Server, certs,
         lesson::{Failure, until},
@@ -75,7 +48,10 @@ mod renegotiation {
         reply, say,
     };
 
-    use crate::gated::{Gate, Gated};
+    use crate::{
+        gated::{Gate, Gated},
+        stage::{Client, Connectors},
+    };
 
     /// TLS 1.2: the server wants a second handshake before it goes on.
     fn server() -> Server {
