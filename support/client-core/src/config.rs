@@ -16,46 +16,48 @@ use crate::{Error, Resolver, Tls};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Connections to one origin at once, those that are being made included. Default 8.
+    /// The most connections to one origin at once, counting those that are being made. Default 8.
     pub max_per_origin: usize,
-    /// Connections in all at once, those that are being made included. Default 128: with the
-    /// smallest default limit of a system, 256 open files (macOS), it leaves the other half to the
-    /// program, to a second address that is tried at the same time, to name resolution and to the
-    /// event loop. If descriptors run out nevertheless, an idle connection is closed and the
-    /// attempt is begun again, once.
+    /// The most connections in all at once, counting those that are being made. Default 128, which
+    /// is half of macOS's default limit of 256 open files. The other half is left to the program, to
+    /// a second address that is tried at the same time, to name resolution and to the event loop. If
+    /// no descriptor is left nevertheless, an idle connection is closed and the attempt begins
+    /// again, once.
     pub max_total: usize,
-    /// Idle connections kept for one origin. Default 8.
+    /// The most idle connections kept for one origin. Default 8.
     pub max_idle_per_origin: usize,
-    /// How long a connection may stay idle. Default 90 s.
+    /// The longest time for which a connection stays idle. Default 90 s.
     pub idle_timeout: Duration,
-    /// Requests that may wait for a connection, in all origins together. Default 100,000.
+    /// The most requests that wait for a connection, in all origins together. Default 100,000.
     pub max_waiting: usize,
-    /// Name, TCP and TLS of one connection, however many addresses are tried. Default 10 s.
+    /// The time for name, TCP and TLS of one connection, for all its addresses together. Default
+    /// 10 s.
     pub connect_timeout: Duration,
-    /// How long sending the request may stand still: the transport takes no byte of it while some
-    /// is unsent. It begins anew with each byte that is taken. It goes on after a response that
-    /// comes early, and stands only while the caller leaves the window full of a response that is
-    /// not whole, since a server may read no further before that is read. The system takes bytes
-    /// in lots of up to a megabyte, so on a slow network a short limit can run out though bytes
-    /// arrive. Default 30 s.
+    /// The time in which the transport must take at least one byte of the request. It restarts with
+    /// each byte that is taken, and goes on after a response that comes early. It pauses while the
+    /// caller leaves the window full of a response that is not whole, since a server may read no
+    /// further before the response is read. The system takes up to a megabyte at once, so on a slow
+    /// network a short limit can run out although bytes arrive. Default 30 s.
     pub write_idle_timeout: Duration,
-    /// From the request's last byte written to the end of the response's head. Default 30 s.
-    pub head_timeout: Duration,
-    /// How long a body may stand still while there is room for it, once the request is sent. Default
+    /// The time from the request's last byte written to the end of the response's head. Default
     /// 30 s.
+    pub head_timeout: Duration,
+    /// The time in which at least one byte of the body must come, once the request is sent. It
+    /// pauses while the window is full. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// The whole call, from its future's first poll, its wait for a connection included, to the last
-    /// byte of the request sent and of the body received. Default: none.
+    /// The time for the whole call, from its future's first poll to the last byte of the request
+    /// sent and of the body received. Waiting for a connection counts. Default: none.
     pub total_timeout: Option<Duration>,
     /// The longest head, the longest trailer section, and the most of 1xx responses before one
     /// response, each in bytes. Default 64 KiB.
     pub max_head: usize,
-    /// Fields in a head, and in a trailer section; 256 is the most that is honoured. Default 100.
+    /// The most fields of a head, and of a trailer section. A greater number counts as 256. Default
+    /// 100.
     pub max_headers: usize,
     /// The longest body, in bytes after chunked coding is taken off. Default: none.
     pub max_body: Option<u64>,
-    /// Decoded bytes of a body that may wait for the caller before reading stops; one read buffer
-    /// more may come. Default 64 KiB.
+    /// Decoded bytes of a body that wait for the caller before the client stops reading. One read
+    /// buffer more may come. Default 64 KiB.
     pub body_window: usize,
     /// Sends small writes at once (`TCP_NODELAY`). Default true.
     pub tcp_nodelay: bool,

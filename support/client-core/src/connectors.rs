@@ -1,5 +1,5 @@
-//! What a user can replace of how connections are made. The resolver is in
-//! [`Config`](crate::Config), because no I/O model shows in it.
+//! The parts of connecting that a user can replace. The resolver is in
+//! [`Config`](crate::Config), because its trait is the same in all stages.
 
 use std::{
     fmt, io,
@@ -7,10 +7,10 @@ use std::{
     sync::Arc,
 };
 
-/// What replaces a client's own way to connect. `C` and `T` are the stage's traits, such as
+/// What replaces a client's own connecting. `C` and `T` are the stage's traits, such as
 /// `dyn Connector` and `dyn TlsConnector`.
 pub struct Connectors<C: ?Sized, T: ?Sized> {
-    /// Opens streams. Default: resolver, Happy Eyeballs, TCP.
+    /// Opens streams. Default: the resolver, Happy Eyeballs and TCP.
     pub connector: Option<Arc<C>>,
     /// Puts TLS over streams for `https` origins. Default: rustls, as
     /// [`Config::tls`](crate::Config) says.
@@ -60,11 +60,11 @@ impl<C: ?Sized, T: ?Sized> fmt::Debug for Connectors<C, T> {
     }
 }
 
-/// Runs a user's code. A panic of it becomes an error of one connection.
+/// Runs a user's code, and turns its panic into an error of one connection.
 ///
 /// # Errors
 ///
-/// The panic.
+/// [`panicked`], if the code panics.
 pub fn catch_panic<T>(foreign: impl FnOnce() -> T) -> io::Result<T> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(|_| panicked())
 }

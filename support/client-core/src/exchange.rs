@@ -20,14 +20,13 @@ use crate::{
 pub struct Progress {
     /// Bytes of the request that the transport has taken.
     pub written: usize,
-    /// Nothing more of the request is to be sent: the transport has taken all of it, or will take
-    /// no more.
+    /// The transport has taken all of the request, or will take no more of it.
     pub sent: bool,
     /// Bytes that have been received.
     pub received: u64,
     /// The head of the response has come.
     pub head: bool,
-    /// The caller leaves the window full of a response that is not whole.
+    /// The response is not whole, and the caller leaves its window full.
     pub window_full: bool,
 }
 
@@ -42,8 +41,8 @@ impl Progress {
         }
     }
 
-    /// Whether the limit that runs now begins anew: it is another one than `before`, or what it
-    /// waits for has moved. The limit of the head waits for all of the head.
+    /// Whether the limit that runs now restarts: it is another one than `before`, or a byte that it
+    /// waits for has come. The limit of the head waits for all of the head.
     pub fn restarts(self, before: Progress) -> bool {
         let limit = self.limit();
         limit != before.limit()
@@ -87,7 +86,7 @@ impl Head {
 }
 
 impl CloseReason {
-    /// Why a connection is closed whose transport failed like this.
+    /// The reason for closing a connection whose transport failed with this error.
     pub fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData => CloseReason::ProtocolError,
@@ -97,10 +96,10 @@ impl CloseReason {
     }
 }
 
-/// The limit of time that runs in an exchange, besides that of the whole call.
+/// The limit of time that runs in an exchange, besides the limit of the whole call.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimit<T> {
-    /// The progress when it last began anew.
+    /// The progress at the last update.
     progress: Progress,
     until: Option<T>,
 }
@@ -112,7 +111,7 @@ impl<T: Moment> TimeLimit<T> {
         TimeLimit { progress, until: end(progress, now, config) }
     }
 
-    /// Begins the limit anew, if the exchange has come further.
+    /// Restarts the limit, if the exchange has come further.
     pub fn update(&mut self, progress: Progress, now: T, config: &Config) {
         if progress.restarts(self.progress) {
             self.until = end(progress, now, config);
@@ -125,7 +124,7 @@ impl<T: Moment> TimeLimit<T> {
         self.until
     }
 
-    /// Which limit has run out now. `total` is when the whole call has to be over.
+    /// The limit that has run out, if one has. `total` is the end of the whole call's limit.
     pub fn expired(&self, total: Option<T>, now: T) -> Option<TimeoutPhase> {
         if total.is_some_and(|total| total <= now) {
             return Some(TimeoutPhase::Total);
@@ -175,16 +174,16 @@ pub fn is_cause(refusal: &io::Error, end: &Result<(), Error>) -> bool {
 /// How an exchange with a whole response has left its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// What became of the request.
+    /// Whether the request was sent whole.
     pub upload: Upload,
-    /// Why sending the request ceased before its end, if something went wrong: the transport
-    /// failed, the peer ended the connection, a limit of time ran out.
+    /// Why sending the request stopped before its end, if something failed: the transport, or a
+    /// limit of time that ran out. The peer may also have ended the connection.
     pub ceased: Option<CloseReason>,
     /// The caller asked for the end of the connection.
     pub close: bool,
     /// [`Decoder::keep_alive`](crate::Decoder::keep_alive).
     pub keep_alive: Option<KeepAlive>,
-    /// Bytes came behind the response.
+    /// Bytes came after the end of the response.
     pub bytes_left: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Happy Eyeballs: which address of a name is tried when (RFC 8305).
+//! Happy Eyeballs: when each address of a name is tried (RFC 8305).
 
 use std::{
     mem,
@@ -37,7 +37,7 @@ pub fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     }
 }
 
-/// Decides which candidate is tried when (RFC 8305 section 5). Opens no socket and reads no clock.
+/// Decides when each candidate is tried (RFC 8305 section 5). Opens no socket and reads no clock.
 ///
 /// The next candidate is tried when the one before has failed, or [`ATTEMPT_DELAY`] after it was
 /// started. The first candidate that connects wins; the client then closes the others.

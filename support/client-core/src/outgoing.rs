@@ -14,13 +14,13 @@ use crate::{Error, Origin};
 pub struct Outgoing {
     /// Where it goes.
     pub origin: Origin,
-    /// Its method, on which framing of the response and retries depend.
+    /// Its method. The framing of the response depends on it, and whether a retry is allowed.
     pub method: Method,
     /// Request line and fields, the empty line included.
     pub head: Bytes,
     /// The body, which may be empty.
     pub body: Bytes,
-    /// The caller asked with `Connection: close` for no further use of the connection.
+    /// The caller sent `Connection: close`: the connection is not used again.
     pub close: bool,
 }
 
@@ -124,10 +124,10 @@ fn encode_head(parts: &Parts, found: &Fields, origin: &Origin, body: usize) -> B
     let host = (!found.host).then(|| origin.authority().as_str());
     let length = (body > 0 || found.content_length || expects_body(&parts.method))
         .then(|| body.to_string());
-    // The length is written anew, so that it stands there once.
+    // The length is written below, once, even if the caller repeated it.
     let fields = || parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH);
 
-    // Exactly as much as it takes: `Bytes` keeps such a buffer without another allocation.
+    // The exact capacity: `Bytes` keeps such a buffer without another allocation.
     let method = parts.method.as_str();
     let line = method.len() + 1 + target.len() + " HTTP/1.1\r\n".len();
     let size = |name: &HeaderName, value: usize| name.as_str().len() + value + ": \r\n".len();
@@ -153,9 +153,9 @@ fn encode_head(parts: &Parts, found: &Fields, origin: &Origin, body: usize) -> B
     Bytes::from(out)
 }
 
-/// The target in origin form (RFC 9112 section 3.2.1). `Uri` lets bytes through that no target may
-/// hold; they are percent-encoded, bytes beyond ASCII as the UTF-8 that they are (RFC 3987 section
-/// 3.1). All others are sent as the caller wrote them.
+/// The target in origin form (RFC 9112 section 3.2.1). `Uri` accepts bytes that no target may hold:
+/// these are percent-encoded, bytes beyond ASCII as UTF-8 (RFC 3987 section 3.1). All others are
+/// sent as the caller wrote them.
 fn target(uri: &Uri) -> Cow<'_, str> {
     let written = uri.path_and_query().map_or("/", |target| target.as_str());
     if written.starts_with('/') && written.bytes().all(may_stand_in_target) {

@@ -2,14 +2,14 @@
 
 use http::Method;
 
-/// What is known of an exchange whose connection died before its response began.
+/// An exchange whose connection died before its response was whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The connection had been idle, or had carried an exchange, before this one.
     pub may_be_stale: bool,
     /// The kernel took at least one byte of the request.
     pub written: bool,
-    /// At least one byte of a response came, be it of a 1xx.
+    /// At least one byte of a response came, even if only of a 1xx.
     pub answered: bool,
     /// The request had been sent before.
     pub retried: bool,

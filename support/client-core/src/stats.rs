@@ -147,14 +147,14 @@ pub struct Exchange {
     pub reused: bool,
     /// How often the request was sent: 1, or 2 after a stale connection.
     pub attempts: u32,
-    /// Whether the request was sent whole. Known for certain at the body's end.
+    /// Whether the request was sent whole. Certain at the body's end.
     pub upload: Upload,
 }
 
 /// What became of sending a request.
 ///
 /// A server may answer before it has read the request. The client then goes on sending while the
-/// server reads (RFC 9112 section 9.5). It ceases when
+/// server reads (RFC 9112 section 9.5). It stops when
 ///
 /// - the response is whole and says that the connection ends: `Connection: close`, HTTP/1.0 without
 ///   `keep-alive`, or a body that only the end of the connection ends;
@@ -174,15 +174,15 @@ pub enum Upload {
     Pending,
     /// The connection took all of the request.
     Whole,
-    /// The client ceased before the end. The server cannot have received the whole request.
+    /// The client stopped before the end. The server cannot have received the whole request.
     Cut,
 }
 
 impl Upload {
-    /// What a whole response means for its request. `Pending` says that sending goes on.
+    /// What a whole response means for its request. `Pending` means that sending goes on.
     ///
-    /// `sent`: the request is out. `refused`: the transport takes no more of it. `keep_alive`:
-    /// [`Decoder::keep_alive`](crate::Decoder::keep_alive).
+    /// `sent`: the transport took all of the request. `refused`: it takes no more of it.
+    /// `keep_alive`: [`Decoder::keep_alive`](crate::Decoder::keep_alive).
     pub fn at_response_end(
         sent: bool,
         refused: bool,
@@ -195,7 +195,7 @@ impl Upload {
         }
     }
 
-    /// The same once no more will be sent: what is not whole then is cut.
+    /// The upload once nothing more will be sent: `Pending` becomes `Cut`.
     #[must_use]
     pub fn ended(self) -> Self {
         if self == Upload::Whole { self } else { Upload::Cut }

@@ -1,8 +1,8 @@
 //! The chunked transfer coding (RFC 9112 section 7.1).
 //!
-//! `httparse` reads the size; before it is asked, a line must be whole, begin with a digit and end
-//! with CR LF: it would take an empty line for the last chunk, and a lone LF inside an extension
-//! for part of it. Two readers that differ there can be played off against each other.
+//! `httparse` reads the size. Before that, a line must be whole, begin with a digit and end with
+//! CR LF, since `httparse` takes an empty line for the last chunk, and a lone LF for part of an
+//! extension. Where two readers differ, an attacker can smuggle a message past one of them.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -10,20 +10,20 @@ use http::HeaderMap;
 use super::{Limits, head, take};
 use crate::Error;
 
-/// Digits that any size fits into.
+/// The most digits of a size.
 const DIGITS: usize = 16;
 
-/// One thing that a chunked body says.
+/// One part of a chunked body.
 pub(super) enum Piece {
     Data(Bytes),
     End(Option<HeaderMap>),
 }
 
-/// Takes the chunked coding off.
+/// Removes the chunked coding.
 #[derive(Debug)]
 pub(super) struct Chunked {
     state: State,
-    /// Bytes of size lines that the chunks' data do not pay for; see [`Limits::CHUNK_OVERHEAD`].
+    /// Bytes of size lines beyond the chunks' data: see [`Limits::CHUNK_OVERHEAD`].
     overhead: usize,
 }
 
@@ -37,7 +37,7 @@ enum State {
     DataEnd,
     /// After the last chunk: either its empty line, or trailers.
     Last,
-    /// Trailers, of which this many bytes are known to hold no end.
+    /// Trailers. This many of their bytes are known to hold no end.
     Trailers {
         scanned: usize,
     },
@@ -111,7 +111,7 @@ impl Chunked {
         };
         let line = &buffer[..=end];
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        // `httparse` takes no more digits than that, though they may be zeros.
+        // `httparse` takes no more digits than that, even if they are zeros.
         let (surplus, rest) = line.split_at(digits.saturating_sub(DIGITS));
         let size = match httparse::parse_chunk_size(rest) {
             Ok(httparse::Status::Complete((length, size)))
@@ -128,9 +128,9 @@ impl Chunked {
         Ok(Some(size))
     }
 
-    /// Counts the bytes of a size line that are not its size. A chunk pays for as many of them as it
-    /// has data. What it does not use up is lost: saved up, one long chunk would pay for a million
-    /// extensions of short ones.
+    /// Counts the bytes of a size line that are not its size. A chunk allows as many of them as it
+    /// has data. A later chunk cannot use what one leaves: otherwise one long chunk would allow a
+    /// million extensions of short ones.
     fn charge(&mut self, extra: usize, size: u64) -> Result<(), Error> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let paid = size.saturating_add(Limits::CHUNK_LINE_FREE);

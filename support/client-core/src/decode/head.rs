@@ -15,18 +15,17 @@ use crate::{
 /// What a server said about a connection that it keeps open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// `Keep-Alive: timeout=N`: how long the connection may be idle here, which is N seconds less
-    /// [`MARGIN`](Self::MARGIN) and never zero.
+    /// `Keep-Alive: timeout=N`: the longest time for which the connection may be idle here. That is
+    /// N seconds less [`MARGIN`](Self::MARGIN), and never zero.
     pub timeout: Option<Duration>,
     /// `Keep-Alive: max=N`: it will serve this many further requests.
     pub max: Option<u64>,
 }
 
 impl KeepAlive {
-    /// How much earlier than the server says a connection is given up. The server's time runs on
-    /// its own clock: it starts when the response leaves and ends when the next request arrives, and
-    /// both are under way for a while. A request that comes too late is lost, and only an idempotent
-    /// one can be sent again.
+    /// How much earlier than the server a connection is given up. The server's time starts when the
+    /// response leaves it and ends when the next request arrives, and both take time to arrive. A
+    /// request that comes too late is lost, and only an idempotent one can be sent again.
     pub const MARGIN: Duration = Duration::from_secs(1);
 
     /// Subtracts the margin. `None` if nothing is left, so that the connection must not be reused.
@@ -51,9 +50,8 @@ pub(super) struct Parsed {
 
 /// Takes a whole head out of the buffer, its empty line included.
 ///
-/// Nothing is parsed before it is whole: so a head that trickles in byte by byte is read once, and
-/// its errors do not depend on how it was cut. Only what cannot become an HTTP response at all is
-/// refused at its first bytes.
+/// A head is parsed once it is whole. So one that comes byte by byte is parsed once, and its errors
+/// do not depend on how it was cut. Bytes that cannot begin an HTTP response are refused at once.
 pub(super) fn take_block(
     buffer: &mut BytesMut,
     scanned: &mut usize,

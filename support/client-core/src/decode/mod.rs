@@ -61,22 +61,23 @@ pub enum BodyLength {
 pub struct Limits {
     /// Bytes of a head, of all 1xx heads before it together, and of a trailer section.
     pub head: usize,
-    /// Fields of a head, and of a trailer section; at most [`Limits::MOST_HEADERS`] is honoured.
+    /// Fields of a head, and of a trailer section: at most [`Limits::MOST_HEADERS`].
     pub headers: usize,
     /// Bytes of a body, if there is a limit.
     pub body: Option<u64>,
 }
 
 impl Limits {
-    /// Fields are parsed on the stack: this many and no more.
+    /// The most fields. They are parsed on the stack.
     pub const MOST_HEADERS: usize = 256;
-    /// Bytes of one chunk's size line, extensions included: a line is buffered until it is whole.
+    /// Bytes of one chunk's size line with its extensions. A line is buffered until it is whole.
     pub const CHUNK_LINE: usize = 4 * 1024;
-    /// Bytes of a size line, besides the size, that are always allowed: servers pad sizes with blanks.
+    /// Bytes of a size line, besides the size, that are always allowed. Servers pad sizes with
+    /// blanks.
     pub const CHUNK_LINE_FREE: usize = 16;
     /// Bytes by which size lines may exceed the data that comes with them. Extensions mean nothing
-    /// to this client, so a peer that sends more of them than data wastes the client's time. The
-    /// limit is not one on the whole body, since a long body has many size lines.
+    /// to this client, so a peer that sends more extensions than data wastes the client's time. Size
+    /// lines have no limit for the whole body, since a long body has many of them.
     pub const CHUNK_OVERHEAD: usize = 16 * 1024;
 }
 
@@ -108,7 +109,7 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum State {
-    /// A head, of which this many bytes are known to hold no end.
+    /// A head. This many of its bytes are known to hold no end.
     Head {
         scanned: usize,
     },

@@ -133,7 +133,8 @@ impl<R> Pool<R> {
         orphan.or_else(|| origin.idle.first().map(|index| self.slot_at(index)))
     }
 
-    /// A slot whose descriptor is about to be free, and for no other attempt.
+    /// A closing slot whose descriptor no other attempt waits for. If there is none, something is
+    /// given up.
     pub(super) fn reclaim_descriptor(&mut self) -> Option<SlotId> {
         let waited_for = |slot: &SlotId| {
             let resumes = self.slots[slot.index].resumes;
@@ -143,7 +144,7 @@ impl<R> Pool<R> {
         spare.or_else(|| self.evict())
     }
 
-    /// Decides what a connection does that serves no waiter.
+    /// Decides what happens to a connection that serves no waiter.
     pub(super) fn free(&mut self, slot: SlotId) {
         let id = self.slots[slot.index].origin;
         let origin = &self.origins[id];
@@ -169,8 +170,8 @@ impl<R> Pool<R> {
         }
     }
 
-    /// The waiter of another origin that gets a slot of this one, instead of the head of this
-    /// one's own queue. `held`: the slots of this origin without that one.
+    /// The waiter of another origin that gets a slot of origin `id`, instead of the head of that
+    /// origin's own queue. `held` counts the slots of `id` without this slot.
     fn needier(&self, id: usize, held: usize) -> Option<WaiterId> {
         let rival = self.blocked.first().filter(|rival| rival.origin != id)?;
         if let Some(first) = self.first_queued(id) {

@@ -2,8 +2,8 @@
 //!
 //! Events go in through methods of [`Pool`], decisions come out of [`Pool::poll_action`], as in
 //! quinn-proto. A stage reports what happened, then carries out actions until there are none. The
-//! event makes the decision, not the poll: how late a stage carries an action out changes nothing
-//! that is decided.
+//! event makes the decision, not the poll: a stage may carry an action out late, and no decision
+//! changes.
 //!
 //! ```
 //! use client_core::{Config, Origin, pool::{Action, Limits, Pool}};
@@ -44,14 +44,14 @@
 //!   attempt whose waiter gave up does not, since it may be what the waiter gave up on. Both kinds
 //!   go on without a waiter only while no waiter needs their slot;
 //! - before a waiter is queued, a slot is reclaimed for it: a slot that closes anyway, an attempt
-//!   without a waiter, the least recently used idle connection, in this order. The slot is promised
+//!   without a waiter, the least recently used idle connection, in this order. The slot is assigned
 //!   to that waiter at once and passes to it when the socket is closed;
-//! - origins share the total. The fair share of one is the total divided by the number of origins
-//!   with demand, and at least one slot. Where an origin could use a slot of its own for its next
-//!   waiter, a blocked origin below its fair share may get it instead: the one that has fewer slots
-//!   without it, or the older waiter if both have as many;
-//! - a reserved connection that dies puts its waiter back in its old place;
-//! - an attempt that runs out of descriptors begins again, once, when something is closed for it;
+//! - origins share the total. The *fair share* of an origin is the total divided by the number of
+//!   origins with demand, and at least one slot. Before an origin gives a free slot to its own next
+//!   waiter, the neediest blocked origin may get it. It must be below its fair share, and have fewer
+//!   slots than the first origin without that slot. If both have as many, the older waiter decides;
+//! - if a reserved connection dies, its waiter waits again, at its old position in the queue;
+//! - an attempt that finds no descriptor begins again, once, when something is closed for it;
 //! - events cost logarithmic time in what the pool holds, except where a method says otherwise.
 
 mod decisions;
@@ -144,8 +144,8 @@ pub struct Pool<R> {
     slots: Slab<Slot>,
     waiters: Slab<Waiter<R>>,
     actions: VecDeque<Action>,
-    /// Origins that the event under way has changed: those whose sums are to be brought up to date,
-    /// and those about which is to be decided. Both are empty between two events.
+    /// Origins that the current event changed. First their sums are updated, then their slots are
+    /// reviewed. Both lists are empty between two events.
     changed: Vec<usize>,
     updated: Vec<usize>,
     /// Blocked origins, the neediest first. Between two events it is empty unless all slots are

@@ -47,8 +47,8 @@ impl<R> Linked for Waiter<R> {
 pub(super) enum Waiting {
     /// Any slot or connection of its origin.
     Queued,
-    /// The slot that it was given, or a connection of its origin that is free before. If it needs
-    /// a fresh connection: only the former.
+    /// Its own slot, or any connection of its origin that is free earlier. A waiter that needs a
+    /// fresh connection waits for its own slot alone.
     Expecting(SlotId),
     /// The stage, which has to call [`Pool::take`] for the reserved connection.
     Reserved(SlotId),
@@ -116,7 +116,7 @@ impl<R> Pool<R> {
         self.origins[origin].queued.first().map(|index| self.waiter_at(index))
     }
 
-    /// The waiter of an origin that came first, of those that any connection may serve.
+    /// The oldest waiter of an origin that any connection may serve.
     pub(super) fn oldest(&self, origin: usize) -> Option<WaiterId> {
         let expecting = self.origins[origin].expecting.first();
         let expecting = expecting.map(|index| self.waiter_at(index));
