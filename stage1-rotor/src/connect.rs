@@ -23,7 +23,7 @@ use rotor::{EventSet, Scope, Time};
 
 use crate::{
     connector::Connector,
-    machine::{Attempt, Context, Opened, Seed, Shake, Transition},
+    machine::{Attempt, Context, Layer, Opened, Seed, Transition},
     notifier::Notifier,
     pool::Target,
     race::Race,
@@ -159,9 +159,9 @@ impl Connecting {
         match registered {
             Ok(stream) => {
                 let ready = Readiness { writable: true, ..Readiness::default() };
-                Transition::Handshake(Opened { attempt, stream, ready }, Shake::Connector)
+                Transition::Handshake(Opened { attempt, stream, ready }, Layer::Connector)
             }
-            Err(error) => attempt.fail(Shake::Connector.error(error), scope),
+            Err(error) => attempt.fail(Layer::Connector.error(error), scope),
         }
     }
 
@@ -239,7 +239,7 @@ impl CandidateMachine {
         drop(race);
         let attempt = Attempt { target, deadline, notifier: self.notifier };
         let (stream, ready) = (Stream::Tcp(socket), events.into());
-        Transition::Handshake(Opened { attempt, stream, ready }, Shake::Tls)
+        Transition::Handshake(Opened { attempt, stream, ready }, Layer::Tls)
     }
 
     /// Ends if the race is over.

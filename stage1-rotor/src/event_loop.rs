@@ -149,8 +149,8 @@ where
         match self {
             Transition::Suspend(machine, deadline) => suspend(machine.into(), deadline),
             Transition::Spawn(machine, seed) => Response::spawn(machine.into(), seed),
-            Transition::Handshake(opened, shake) => {
-                Handshake::start(opened, shake, scope).apply(scope)
+            Transition::Handshake(opened, layer) => {
+                Handshake::start(opened, layer, scope).apply(scope)
             }
             Transition::Connect(opened) => ConnectionMachine::start(opened, scope).apply(scope),
             Transition::EndLater => Response::ok(Fsm::Ended),

@@ -14,7 +14,7 @@ use client_core::{Error, Scheme, io_model};
 use rotor::{EventSet, Scope};
 
 use crate::{
-    machine::{Context, Opened, Shake, Transition, unwatch},
+    machine::{Context, Layer, Opened, Transition, unwatch},
     tls,
     transport::Transport,
 };
@@ -22,19 +22,19 @@ use crate::{
 /// The machine of a stream that cannot serve yet.
 pub(crate) struct Handshake {
     opened: Opened,
-    shake: Shake,
+    layer: Layer,
 }
 
 impl Handshake {
-    /// Starts with a stream. `shake` is [`Shake::Tls`] if the stream is open.
+    /// Starts with a stream. `layer` is [`Layer::Tls`] if the stream is open.
     pub(crate) fn start(
         opened: Opened,
-        shake: Shake,
+        layer: Layer,
         scope: &mut Scope<'_, Context>,
     ) -> Transition<Self> {
-        match shake {
-            Shake::Connector => Box::new(Handshake { opened, shake }).proceed(scope),
-            Shake::Tls => Handshake::secure(opened, scope),
+        match layer {
+            Layer::Connector => Box::new(Handshake { opened, layer }).proceed(scope),
+            Layer::Tls => Handshake::secure(opened, scope),
         }
     }
 
@@ -47,10 +47,10 @@ impl Handshake {
         io_model!(tls, request = attempt.target.request, why = "handshake");
         scope.pool.set_machine(attempt.target.slot, Waker::from(attempt.notifier.clone()));
         match tls::connect(&scope.shared.tls, &attempt.target.origin, stream) {
-            Err(error) => attempt.fail(Shake::Tls.error(error), scope),
+            Err(error) => attempt.fail(Layer::Tls.error(error), scope),
             Ok(stream) => {
                 let opened = Opened { attempt, stream, ready };
-                Box::new(Handshake { opened, shake: Shake::Tls }).proceed(scope)
+                Box::new(Handshake { opened, layer: Layer::Tls }).proceed(scope)
             }
         }
     }
@@ -81,16 +81,16 @@ impl Handshake {
         if let Some(error) = self.opened.attempt.stopped(scope) {
             return self.fail(error, scope);
         }
-        match (self.opened.stream.handshake(), self.shake) {
-            (Ok(()), Shake::Connector) => Handshake::secure(self.opened, scope),
-            (Ok(()), Shake::Tls) => Transition::Connect(self.opened),
-            (Err(error), shake) => match error.kind() {
+        match (self.opened.stream.handshake(), self.layer) {
+            (Ok(()), Layer::Connector) => Handshake::secure(self.opened, scope),
+            (Ok(()), Layer::Tls) => Transition::Connect(self.opened),
+            (Err(error), layer) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
                     let deadline = Some(self.opened.attempt.deadline);
                     Transition::Suspend(self, deadline)
                 }
                 io::ErrorKind::Interrupted => self.proceed(scope),
-                _ => self.fail(shake.error(error), scope),
+                _ => self.fail(layer.error(error), scope),
             },
         }
     }

@@ -56,7 +56,7 @@ pub(crate) enum Transition<M> {
     /// Itself, after another machine was started.
     Spawn(Box<M>, Seed),
     /// The handshake of a stream that is open, or that a user's connector has begun to open.
-    Handshake(Opened, Shake),
+    Handshake(Opened, Layer),
     /// A connection, over a stream that can serve.
     Connect(Opened),
     /// Nothing, once the notification on its way has arrived.
@@ -82,22 +82,23 @@ pub(crate) struct Opened {
     pub(crate) ready: Readiness,
 }
 
-/// What a handshake is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shake {
-    /// Whatever the stream of a user's connector needs before it is open.
+/// Whose handshake it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Layer {
+    /// That of a stream from a user's connector.
     Connector,
+    /// TLS's, if the origin is to have it.
     Tls,
 }
 
-// ===== impl Shake =====
+// ===== impl Layer =====
 
-impl Shake {
-    /// The error of connecting if this part of it has failed.
+impl Layer {
+    /// The error of connecting if this handshake has failed.
     pub(crate) fn error(self, error: io::Error) -> Error {
         match self {
-            Shake::Connector => Error::io("opening a stream to the origin", error),
-            Shake::Tls => Error::handshake(error),
+            Layer::Connector => Error::io("opening a stream to the origin", error),
+            Layer::Tls => Error::handshake(error),
         }
     }
 }

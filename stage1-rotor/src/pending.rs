@@ -27,7 +27,6 @@ pub(crate) struct PendingRequest {
 }
 
 /// Where the loop finds a request whose caller cancels it.
-#[derive(Clone)]
 pub(crate) enum Holder {
     /// In the pool, as this waiter.
     Waiter(WaiterId),
