@@ -1,5 +1,5 @@
-//! The primitives that callers and tasks share, under one name, so that `tests/model` can put
-//! others in their place, between whose steps a model checker tries every order.
+//! The primitives that callers and tasks share. In `tests/model` this module is another one, whose
+//! primitives let a model checker try every order of their steps.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
