@@ -97,7 +97,9 @@ impl<R> Pool<R> {
             _ => None,
         };
         if rank != origin.rank {
-            origin.rank.inspect(|before| _ = self.blocked.remove(before));
+            if let Some(before) = origin.rank {
+                self.blocked.remove(&before);
+            }
             self.blocked.extend(rank);
             origin.rank = rank;
         }
