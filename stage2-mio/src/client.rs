@@ -118,7 +118,7 @@ impl Client {
     /// The future resolves to [`Error`]: [`Error::InvalidRequest`] before anything was sent,
     /// [`Error::PoolBusy`] at once if too many wait, [`Error::ShutDown`] after [`Client::close`],
     /// otherwise what happened on the way to the response's head. What happens to its body comes
-    /// out of the [`Body`].
+    /// out of the [`Body`](crate::Body).
     ///
     /// # Cancel safety
     ///

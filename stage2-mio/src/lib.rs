@@ -1,22 +1,49 @@
-//! The client on a hand-written event loop over raw mio 1.x.
+//! A pooled HTTP/1.1 client for APIs, on a hand-written event loop over raw mio 1.x.
 //!
-//! One thread owns every socket. Callers, on whatever threads, hand it requests and wait for
-//! answers. The way of one request, in the order of reading:
+//! One thread runs the loop and owns every socket. Callers on other threads send it requests and
+//! wait for answers. Nothing in the loop waits: each step notes where it was, and an event, a
+//! message or a deadline calls the next one.
 //!
-//! 1. [`Client::request`] (`client`): checked and put into the `inbox` as a
-//!    `pending` request, with the loop's half of the `oneshot` channel on which its caller waits;
-//! 2. `event_loop`: the loop wakes and takes the message;
-//! 3. `pool`: asks [`client_core::pool`] for a connection. One is idle, or the request waits and
-//!    the loop begins to connect;
-//! 4. `connect`: name (`resolver`), addresses, race, TCP (`transport`), TLS (`tls`);
-//! 5. `owner`: drives the `connection`, which writes the request and reads the response
-//!    (`framing`);
-//! 6. `pool` again: the connection becomes idle, or gets the next request; then the call is
-//!    answered.
+//! ```
+//! use http_body_util::BodyExt;
+//! use stage2_mio::{Client, Config};
 //!
-//! `token` and `timer` are how the loop finds its sockets and deadlines; `shared` is what
-//! callers and loop both know; `connector` and `tls_connector` are what users may replace; `sync` is what a model checker replaces; `driver` runs the loop on the
-//! caller's own thread instead of one of its own.
+//! # use std::{io::{Read, Write}, net::TcpListener, thread};
+//! # let server = TcpListener::bind("127.0.0.1:0").unwrap();
+//! # let url = format!("http://{}/greeting", server.local_addr().unwrap());
+//! # let server = thread::spawn(move || {
+//! #     let mut socket = server.accept().unwrap().0;
+//! #     assert!(socket.read(&mut [0; 1024]).unwrap() > 0);
+//! #     socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+//! # });
+//! # futures::executor::block_on(async {
+//! let client = Client::new(Config::new().max_per_origin(4))?;
+//! let request = http::Request::get(url).body(Default::default())?;
+//! let response = client.request(request).await?;
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+//! # server.join().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! The modules, from the caller to the socket:
+//!
+//! ```text
+//!  client      what users hold, and the future of a response
+//!    │         pending: a request; oneshot: the way back to its caller
+//!  inbox       messages to the loop; shared: what else both sides need
+//!    │
+//!  event_loop  sleeps, and handles events, messages and deadlines ──▶ token, timer
+//!    ├──▶ pool: carries out what client_core::pool decides
+//!    ├──▶ connect: name, addresses, TCP, TLS ──▶ resolver, tls
+//!    └──▶ owner: drives a connection ──▶ connection ──▶ framing
+//!                                                         │
+//!                                                     transport: TCP, or any other stream
+//! ```
+//!
+//! `connector` and `tls_connector` are what users may replace, `driver` runs the loop on a caller's
+//! own thread, and `sync` has the primitives that a model checker replaces. Where to read first:
+//! `connection`, then `event_loop` and `pool`.
 
 #![forbid(unsafe_code)]
 
