@@ -37,7 +37,8 @@ use std::{
 use bytes::BytesMut;
 use client_core::{
     Allowance, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Outgoing,
-    Progress, Responder, TimeLimit, Upload, after, io_model, is_cause, may_retry, stream_end,
+    Progress, Responder, TimeLimit, Upload, after, body::Gone, io_model, is_cause, may_retry,
+    stream_end,
 };
 use rotor::Time;
 
@@ -105,7 +106,26 @@ pub(crate) enum Next {
     Retry(CloseReason, PendingRequest),
 }
 
-// ===== impl Connection: what the machine reports =====
+/// How an exchange ends.
+enum Ending {
+    /// The response is whole. Sending the request ceased for this reason, if something went wrong.
+    Whole(Option<CloseReason>),
+    Failed(Error, CloseReason),
+    /// The caller has left.
+    Left(CloseReason),
+}
+
+/// What came of an attempt to read.
+enum ReadOutcome {
+    /// Bytes, and there may be more.
+    More,
+    /// Nothing can be read now, or the window of the caller is full.
+    Blocked,
+    /// The exchange is over.
+    Over(Ending),
+}
+
+// ===== impl Connection =====
 
 impl<T: Transport> Connection<T> {
     /// A connection that was just made. `ready` is what the loop has reported about it so far.
@@ -174,7 +194,7 @@ impl<T: Transport> Connection<T> {
         self.advance(now, scratch)
     }
 
-    /// Becomes idle: frees its buffer, and reads once if the socket may have something to read.
+    /// No request waits for the connection. Frees its buffer, and looks at its socket once.
     pub(crate) fn mark_idle(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         self.allowance.mark_idle();
         self.framing.buffer = BytesMut::new();
@@ -192,12 +212,14 @@ impl<T: Transport> Connection<T> {
     /// need not be a cause.
     pub(crate) fn notified(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         match &self.in_flight {
-            Some(exchange) if exchange.responder.is_cancelled() => self.cancel(),
+            Some(exchange) if exchange.responder.is_cancelled() => {
+                self.end(Ending::Left(CloseReason::Cancelled))
+            }
             _ => self.advance(now, scratch),
         }
     }
 
-    /// The deadline has passed.
+    /// The deadline has passed. A response that is whole stays whole.
     pub(crate) fn expire(&mut self, now: Time) -> Next {
         let Some(exchange) = &self.in_flight else {
             return match passed(Some(self.expiry), now) {
@@ -207,33 +229,44 @@ impl<T: Transport> Connection<T> {
         };
         match exchange.limit.expired(exchange.deadline, now) {
             None => Next::Wait,
-            Some(_) if exchange.response_whole => self.finish(Some(CloseReason::Timeout)),
-            Some(limit) => self.fail(Error::timeout(limit, &self.config), CloseReason::Timeout),
+            Some(_) if exchange.response_whole => {
+                self.end(Ending::Whole(Some(CloseReason::Timeout)))
+            }
+            Some(limit) => {
+                let error = Error::timeout(limit, &self.config);
+                self.end(Ending::Failed(error, CloseReason::Timeout))
+            }
         }
     }
-}
 
-// ===== impl Connection: what it does =====
-
-impl<T: Transport> Connection<T> {
     /// Does all that can be done now: writes, then reads.
     fn advance(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        self.write();
-        let next = match &self.in_flight {
-            None => return self.probe(scratch),
-            Some(exchange) if exchange.response_whole && exchange.progress.sent => {
-                return self.finish(None);
-            }
-            Some(_) => (0..READS_IN_A_ROW).find_map(|_| self.read(scratch)),
-        };
-        if let Some(exchange) = &mut self.in_flight {
-            exchange.limit.update(exchange.progress, now, &self.config);
+        let Connection { transport, framing, in_flight, config, waker, .. } = self;
+        let Some(exchange) = in_flight else { return self.probe(scratch) };
+        exchange.write(framing, transport);
+        if exchange.response_whole && exchange.progress.sent {
+            return self.end(Ending::Whole(None));
         }
-        next.unwrap_or(Next::Again)
+        for _ in 0..READS_IN_A_ROW {
+            match exchange.read(framing, transport, waker, scratch) {
+                ReadOutcome::More => {}
+                ReadOutcome::Blocked => {
+                    exchange.limit.update(exchange.progress, now, config);
+                    // A write that had to wait for a read can continue after it.
+                    let may_write = !exchange.progress.sent && framing.may_write();
+                    return if may_write { Next::Again } else { Next::Wait };
+                }
+                ReadOutcome::Over(ending) => return self.end(ending),
+            }
+        }
+        exchange.limit.update(exchange.progress, now, config);
+        Next::Again
     }
 
     /// While idle: what can be read is the end of the stream, or bytes that no request asked for.
     fn probe(&mut self, scratch: &mut [u8]) -> Next {
+        // If this fails, the read fails too, or finds the end.
+        let _ = self.framing.flush(&mut self.transport);
         if !self.framing.may_read() {
             return Next::Wait;
         }
@@ -246,137 +279,44 @@ impl<T: Transport> Connection<T> {
         Next::close(reason)
     }
 
-    /// Writes the rest of the request, or else what the transport has to send of its own. If that
-    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
-    fn write(&mut self) {
-        let unsent = self.in_flight.as_mut().filter(|exchange| !exchange.is_sent());
-        let Some(InFlight { request, responder, progress, write_error, .. }) = unsent else {
-            let _ = self.framing.flush(&mut self.transport);
-            return;
-        };
-        if write_error.is_some() {
-            return;
-        }
-        match self.framing.write(&mut self.transport, request, &mut progress.written) {
-            Ok(false) => {}
-            Ok(true) => {
-                progress.sent = true;
-                responder.request_sent();
-            }
-            Err(error) => {
-                progress.sent = true;
-                *write_error = Some(error);
-            }
-        }
-    }
-
-    /// Reads once, and decodes what came. `None`: there may be more.
-    fn read(&mut self, scratch: &mut [u8]) -> Option<Next> {
-        let exchange = self.in_flight.as_mut()?;
-        let room = exchange.responder.poll_room(&mut Context::from_waker(&self.waker));
-        if let Poll::Ready(Err(_)) = room {
-            return Some(self.read_last(scratch));
-        }
-        // A response that is whole needs no room.
-        exchange.progress.window_full = room.is_pending() && !exchange.response_whole;
-        if exchange.progress.window_full {
-            return Some(self.pause());
-        }
-        if !self.framing.may_read() && exchange.write_error.is_none() {
-            return Some(self.blocked());
-        }
-        match self.framing.read(&mut self.transport, scratch) {
-            Ok(Input::Bytes(count)) => self.receive(count),
-            Ok(Input::Blocked) => Some(self.blocked()),
-            Ok(Input::End) => Some(self.stream_ended(None)),
-            Err(error) => Some(self.stream_ended(Some(error))),
-        }
-    }
-
-    /// Bytes came.
-    fn receive(&mut self, count: usize) -> Option<Next> {
-        let exchange = self.in_flight.as_mut()?;
-        exchange.progress.received += count as u64;
-        if exchange.response_whole {
-            exchange.bytes_left = true;
-            self.framing.buffer.clear();
-            return None;
-        }
-        let InFlight { responder, decoder, progress, .. } = exchange;
-        match responder.receive(decoder, &mut self.framing.buffer) {
-            Ok(true) => self.response_end(),
-            Ok(false) if responder.is_cancelled() => Some(self.cancel()),
-            Ok(false) => {
-                progress.head = responder.body().is_some();
-                None
-            }
-            Err(error) => Some(self.fail(error, CloseReason::ProtocolError)),
-        }
-    }
-
-    /// The response is whole. `None`: it is early, and sending goes on.
-    fn response_end(&mut self) -> Option<Next> {
-        let exchange = self.in_flight.as_mut()?;
-        let (refused, keep_alive) =
-            (exchange.write_error.is_some(), exchange.decoder.keep_alive());
-        if Upload::at_response_end(exchange.is_sent(), refused, keep_alive) != Upload::Pending {
-            return Some(self.finish(None));
-        }
-        exchange.responder.deliver();
-        exchange.response_whole = true;
-        exchange.bytes_left = !self.framing.buffer.is_empty();
-        self.framing.buffer.clear();
-        None
-    }
-
-    /// There is nothing to read now. If the request cannot be written any further, the exchange
-    /// has ended: no response will come.
-    fn blocked(&mut self) -> Next {
-        match self.in_flight.as_mut().and_then(|exchange| exchange.write_error.take()) {
-            Some(error) => self.stream_ended(Some(error)),
-            None => self.pause(),
-        }
-    }
-
-    /// Reads nothing for now. A write that waited for the last read may go on.
-    fn pause(&self) -> Next {
-        match &self.in_flight {
-            Some(exchange) if !exchange.progress.sent && self.framing.may_write() => {
-                Next::Again
-            }
-            _ => Next::Wait,
-        }
-    }
-
-    /// The caller dropped the body. If the request is sent and one more read completes the
-    /// response, the exchange ends like any other. Otherwise the connection is closed.
-    fn read_last(&mut self, scratch: &mut [u8]) -> Next {
-        if self.in_flight.as_ref().is_some_and(InFlight::is_sent)
-            && let Ok(Input::Bytes(count)) = self.framing.read(&mut self.transport, scratch)
-        {
-            match self.receive(count) {
-                None | Some(Next::Close(CloseReason::ProtocolError, _)) => {}
-                Some(whole) => return whole,
-            }
-        }
-        io_model!(cancel, connection = self.number, why = "the body was dropped");
-        Next::close(CloseReason::BodyDropped)
-    }
-}
-
-// ===== impl Connection: how an exchange ends =====
-
-impl<T: Transport> Connection<T> {
-    /// The caller left before it had the head.
-    fn cancel(&mut self) -> Next {
-        io_model!(cancel, connection = self.number, why = "the caller gave up");
-        Next::close(CloseReason::Cancelled)
-    }
-
-    /// The exchange is over, and the response is whole. `ceased`: why sending the request ended
-    /// before its end, unless a write failed.
-    fn finish(&mut self, ceased: Option<CloseReason>) -> Next {
+    /// Ends the exchange. Only here is decided what the caller gets last, and whether the
+    /// connection stays open.
+    fn end(&mut self, ending: Ending) -> Next {
         let Some(exchange) = self.in_flight.take() else { return Next::Wait };
+        match ending {
+            Ending::Whole(ceased) => {
+                let reusable = self.reuse(&exchange, ceased);
+                let completion = Completion::Finish(exchange.responder);
+                match reusable {
+                    Ok(()) => Next::Free(completion),
+                    Err(reason) => Next::Close(reason, completion),
+                }
+            }
+            Ending::Failed(_, reason) if exchange.may_retry(reason) => exchange.retry(reason),
+            Ending::Failed(error, reason) => {
+                Next::Close(reason, Completion::Fail(exchange.responder, error))
+            }
+            Ending::Left(reason) => {
+                let why = match reason {
+                    CloseReason::Cancelled => "the caller gave up",
+                    _ => "the body was dropped",
+                };
+                io_model!(cancel, connection = self.number, why);
+                Next::close(reason)
+            }
+        }
+    }
+
+    /// Decides whether the connection can serve another exchange, and for how long it may be idle.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    fn reuse(
+        &mut self,
+        exchange: &InFlight,
+        ceased: Option<CloseReason>,
+    ) -> Result<(), CloseReason> {
         let outcome = Outcome {
             upload: exchange.responder.exchange.upload.ended(),
             ceased: ceased.or(exchange.write_error.as_ref().map(CloseReason::of)),
@@ -384,55 +324,10 @@ impl<T: Transport> Connection<T> {
             keep_alive: exchange.decoder.keep_alive(),
             bytes_left: exchange.bytes_left || !self.framing.buffer.is_empty(),
         };
-        let completion = Completion::Finish(exchange.responder);
-        match self.allowance.after(outcome, &self.config) {
-            Ok(_) if self.framing.is_hung_up() => {
-                Next::Close(CloseReason::PeerClosed, completion)
-            }
-            Ok(idle_timeout) => {
-                self.idle_timeout = idle_timeout;
-                Next::Free(completion)
-            }
-            Err(reason) => Next::Close(reason, completion),
-        }
-    }
-
-    /// The exchange has failed.
-    fn fail(&mut self, error: Error, reason: CloseReason) -> Next {
-        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
-        Next::Close(reason, Completion::Fail(exchange.responder, error))
-    }
-
-    /// The stream has ended, with or without an error. That is the end of a body that nothing else
-    /// ends, a stale connection, or a response that will not become whole.
-    fn stream_ended(&mut self, error: Option<io::Error>) -> Next {
-        let Some(exchange) = &mut self.in_flight else { return Next::Wait };
-        let end = exchange.decoder.eof(&self.framing.buffer);
-        // The system reports a failure once. If a write got it, the read finds an end.
-        let cause = error.or(exchange.write_error.take_if(|refusal| is_cause(refusal, &end)));
-        if exchange.response_whole {
-            let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
-            return self.finish(Some(reason));
-        }
-        match stream_end(end, cause) {
-            Ok(()) => self.finish(None),
-            Err((_, reason)) if exchange.may_retry(reason) => self.retry(reason),
-            Err((error, reason)) => self.fail(error, reason),
-        }
-    }
-
-    /// Returns the request, to be sent again on a fresh connection.
-    fn retry(&mut self, reason: CloseReason) -> Next {
-        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
-        let InFlight { number, request, responder, deadline, .. } = exchange;
-        io_model!(retry, request = number, connection = self.number, why = reason.as_str());
-        let attempts = responder.exchange.attempts + 1;
-        match responder.into_reply() {
-            Some(reply) => {
-                let pending = PendingRequest { number, request, reply, deadline, attempts };
-                Next::Retry(reason, pending)
-            }
-            None => Next::close(reason),
+        self.idle_timeout = self.allowance.after(outcome, &self.config)?;
+        match self.framing.is_hung_up() {
+            true => Err(CloseReason::PeerClosed),
+            false => Ok(()),
         }
     }
 }
@@ -440,12 +335,140 @@ impl<T: Transport> Connection<T> {
 // ===== impl InFlight =====
 
 impl InFlight {
+    /// Writes the rest of the request, or else what the transport has to send of its own. If that
+    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
+    fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
+        if self.is_sent() {
+            let _ = framing.flush(to);
+            return;
+        }
+        if self.write_error.is_some() {
+            return;
+        }
+        match framing.write(to, &self.request, &mut self.progress.written) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.progress.sent = true;
+                self.responder.request_sent();
+            }
+            Err(error) => {
+                self.progress.sent = true;
+                self.write_error = Some(error);
+            }
+        }
+    }
+
+    /// Reads once, if the caller has room, and gives the caller what came.
+    fn read<T: Transport>(
+        &mut self,
+        framing: &mut Framing,
+        from: &mut T,
+        waker: &Waker,
+        scratch: &mut [u8],
+    ) -> ReadOutcome {
+        let room = self.responder.poll_room(&mut Context::from_waker(waker));
+        if room == Poll::Ready(Err(Gone)) {
+            return ReadOutcome::Over(self.read_last(framing, from, scratch));
+        }
+        // A response that is whole needs no room.
+        self.progress.window_full = room.is_pending() && !self.response_whole;
+        let is_blocked = !framing.may_read() && self.write_error.is_none();
+        if self.progress.window_full || is_blocked {
+            return ReadOutcome::Blocked;
+        }
+        match framing.read(from, scratch) {
+            Ok(Input::Bytes(count)) => {
+                self.receive(count, framing).map_or(ReadOutcome::More, ReadOutcome::Over)
+            }
+            // If the request cannot be written any further, no response will come.
+            Ok(Input::Blocked) => match self.write_error.take() {
+                None => ReadOutcome::Blocked,
+                cause => ReadOutcome::Over(self.stream_ended(cause, framing)),
+            },
+            Ok(Input::End) => ReadOutcome::Over(self.stream_ended(None, framing)),
+            Err(error) => ReadOutcome::Over(self.stream_ended(Some(error), framing)),
+        }
+    }
+
+    /// The caller has dropped the body. If the request is sent and one read completes the response,
+    /// the connection can be reused.
+    fn read_last<T: Transport>(
+        &mut self,
+        framing: &mut Framing,
+        from: &mut T,
+        scratch: &mut [u8],
+    ) -> Ending {
+        if self.is_sent()
+            && let Ok(Input::Bytes(count)) = framing.read(from, scratch)
+            && let Some(whole @ Ending::Whole(_)) = self.receive(count, framing)
+        {
+            return whole;
+        }
+        Ending::Left(CloseReason::BodyDropped)
+    }
+
+    /// Decodes what came, and gives it to the caller. Returns how the exchange ends, if it does.
+    fn receive(&mut self, count: usize, framing: &mut Framing) -> Option<Ending> {
+        self.progress.received += count as u64;
+        if self.response_whole {
+            self.discard(framing);
+            return None;
+        }
+        match self.responder.receive(&mut self.decoder, &mut framing.buffer) {
+            Ok(true) => self.response_end(framing),
+            Ok(false) if self.responder.is_cancelled() => {
+                Some(Ending::Left(CloseReason::Cancelled))
+            }
+            Ok(false) => {
+                self.progress.head = self.responder.body().is_some();
+                None
+            }
+            Err(error) => Some(Ending::Failed(error, CloseReason::ProtocolError)),
+        }
+    }
+
+    /// The response is whole. The exchange is too, unless the rest of the request is still written.
+    fn response_end(&mut self, framing: &mut Framing) -> Option<Ending> {
+        let (refused, keep_alive) = (self.write_error.is_some(), self.decoder.keep_alive());
+        match Upload::at_response_end(self.is_sent(), refused, keep_alive) {
+            Upload::Pending => {
+                self.responder.deliver();
+                self.discard(framing);
+                self.response_whole = true;
+                None
+            }
+            _ => Some(Ending::Whole(None)),
+        }
+    }
+
+    /// Drops bytes that came after the response.
+    fn discard(&mut self, framing: &mut Framing) {
+        self.bytes_left |= !framing.buffer.is_empty();
+        framing.buffer.clear();
+    }
+
+    /// The stream has ended, with or without an error. That is the end of a body that nothing else
+    /// ends, a stale connection, or a response that will not become whole.
+    fn stream_ended(&mut self, error: Option<io::Error>, framing: &Framing) -> Ending {
+        let end = self.decoder.eof(&framing.buffer);
+        // The system reports a failure once. If a write got it, the read finds an end.
+        let cause = error.or(self.write_error.take_if(|refusal| is_cause(refusal, &end)));
+        if self.response_whole {
+            let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
+            return Ending::Whole(Some(reason));
+        }
+        match stream_end(end, cause) {
+            Ok(()) => Ending::Whole(None),
+            Err((error, reason)) => Ending::Failed(error, reason),
+        }
+    }
+
     /// Whether all of the request is sent.
     fn is_sent(&self) -> bool {
         self.responder.exchange.upload == Upload::Whole
     }
 
-    /// Whether the request may be sent again after its stream has ended for this reason.
+    /// Whether the request may be sent again after its exchange has failed for this reason.
     fn may_retry(&self, reason: CloseReason) -> bool {
         let failure = Failure {
             may_be_stale: self.may_be_stale,
@@ -453,7 +476,19 @@ impl InFlight {
             answered: self.progress.received > 0,
             retried: self.responder.exchange.attempts > 1,
         };
-        reason != CloseReason::ProtocolError && may_retry(&self.request.method, failure)
+        matches!(reason, CloseReason::PeerClosed | CloseReason::Reset)
+            && may_retry(&self.request.method, failure)
+    }
+
+    /// Returns the request, to be sent again on a fresh connection.
+    fn retry(self, reason: CloseReason) -> Next {
+        let InFlight { number, request, responder, deadline, .. } = self;
+        let Exchange { connection, attempts, .. } = responder.exchange;
+        io_model!(retry, request = number, connection, why = reason.as_str());
+        // Nothing was received, so the caller waits for everything.
+        let Some(reply) = responder.into_reply() else { return Next::close(reason) };
+        let attempts = attempts + 1;
+        Next::Retry(reason, PendingRequest { number, request, reply, deadline, attempts })
     }
 }
 
