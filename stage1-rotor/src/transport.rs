@@ -227,7 +227,7 @@ impl Evented for Socket {
 
 // ===== any stream =====
 
-/// The transport of a connection of this client.
+/// The stream of a connection of this client.
 pub(crate) enum Stream {
     Tcp(Socket),
     /// TLS, or what a user's connector made.

@@ -186,7 +186,7 @@ impl<S: Source> Source for Socket<S> {
 
 // ===== any stream =====
 
-/// The transport of a connection of this client.
+/// The stream of a connection of this client.
 pub(crate) enum Stream {
     Tcp(Socket<TcpStream>),
     /// TLS, or what a user's connector made.
