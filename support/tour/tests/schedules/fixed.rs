@@ -3,7 +3,7 @@
 use client_core::CloseReason;
 
 use crate::{
-    BOUND, compare,
+    BOUND, ORIGINS, compare,
     model::Script,
     report,
     schedule::{Act, Addresses, Framing, Head, Origin, Says, Send, Settings, Size},
@@ -30,8 +30,8 @@ fn answer(connection: usize, says: Says) -> Act {
 /// schedule is about.
 fn play(settings: &Settings, acts: &[Act]) -> Script {
     let script = Script::fixed(settings, acts);
-    let server = Server::start(settings.origins.len()).expect("a server");
-    let departures = compare(&script, &server, BOUND);
+    let mut server = Server::start(ORIGINS).expect("a server");
+    let departures = compare(&script, &mut server, BOUND);
     let same = departures.iter().all(|(_, departure)| departure.is_none());
     assert!(same, "{}", report::describe(&script, &departures));
     script

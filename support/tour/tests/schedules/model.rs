@@ -260,7 +260,7 @@ impl Model {
         };
         let call = self.connections[connection].exchange.map(|exchange| exchange.call);
         let sent = call.is_some_and(|call| self.is_whole(call));
-        let more = end && sent && choice / 1024 % 16 == 0;
+        let more = end && sent && (choice / 1024).is_multiple_of(16);
         Act::Send(Send { connection, head: Some(head), pieces, end, more })
     }
 
@@ -276,7 +276,7 @@ impl Model {
                 (pieces, sent + pieces == all)
             }
             Framing::Chunked => {
-                let end = choice % 3 == 0;
+                let end = choice.is_multiple_of(3);
                 (usize::from(!end) + choice / 4 % 3, end)
             }
             Framing::UntilClose => (1 + choice % 3, false),

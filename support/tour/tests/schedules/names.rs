@@ -11,14 +11,14 @@ use futures::channel::oneshot;
 
 use crate::schedule::{Addresses, Origin};
 
-type Question = oneshot::Sender<io::Result<Vec<IpAddr>>>;
+/// The origin that was asked about, and the way to the asker until it has the answer.
+type Question = (usize, Option<oneshot::Sender<io::Result<Vec<IpAddr>>>>);
 
 /// The names of one client's origins, which have one port each.
 #[derive(Clone)]
 pub(crate) struct Names {
     origins: Arc<Vec<(u16, Origin)>>,
-    /// What was asked, with the index of its origin.
-    questions: Arc<Mutex<Vec<(usize, Option<Question>)>>>,
+    questions: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Names {
@@ -28,7 +28,7 @@ impl Names {
 
     /// The number of the question about this origin that waits for its answer.
     pub(crate) fn pending(&self, origin: usize) -> Option<usize> {
-        let waits = |(of, question): &(usize, Option<Question>)| {
+        let waits = |(of, question): &Question| {
             *of == origin && question.as_ref().is_some_and(|question| !question.is_canceled())
         };
         self.lock().iter().rposition(waits)
@@ -44,7 +44,7 @@ impl Names {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(usize, Option<Question>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Question>> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

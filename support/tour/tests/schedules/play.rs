@@ -50,11 +50,11 @@ pub(crate) fn play<C: ApiClient>(
     script: &Script,
     server: &Server,
     bound: Duration,
-) -> Result<(), Departure> {
+) -> Result<(), Box<Departure>> {
     let mut player = Player::<C>::new(script, server).expect("a client");
     for (index, step) in script.steps.iter().enumerate() {
         if !player.step(step, bound).expect("the system's sockets") {
-            return Err(Departure { step: index, seen: player.seen });
+            return Err(Box::new(Departure { step: index, seen: player.seen }));
         }
     }
     Ok(())
@@ -89,7 +89,7 @@ enum Caller {
 struct Identities {
     /// The predicted index of each connection, in the order in which they were accepted.
     accepted: Vec<usize>,
-    /// The predicted index of each number that the client has told.
+    /// The predicted index of each number that the client has reported.
     numbers: BTreeMap<u64, usize>,
     /// Which connections were made by one act.
     groups: Vec<Range<usize>>,

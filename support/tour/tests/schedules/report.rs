@@ -1,4 +1,4 @@
-//! A schedule that fails, made smaller and told.
+//! Makes a schedule that fails smaller, and describes it.
 
 use std::{fmt::Write, time::Instant};
 
@@ -8,7 +8,11 @@ use crate::{
 };
 
 /// Leaves out of a schedule what is not needed for its failure, and describes the rest.
-pub(crate) fn smallest(schedule: &Schedule, server: &Server, departures: Departures) -> String {
+pub(crate) fn smallest(
+    schedule: &Schedule,
+    server: &mut Server,
+    departures: Departures,
+) -> String {
     let mut schedule = schedule.clone();
     let mut found = (Script::of(&schedule), departures);
     let begun = Instant::now();
