@@ -1,49 +1,70 @@
-//! A pooled HTTP/1.1 client for APIs, on a hand-written event loop over raw mio 1.x.
+//! Stage 2: the pooled HTTP/1.1 client on a hand-written event loop over raw mio 1.x.
 //!
-//! One thread runs the loop and owns every socket. Callers on other threads send it requests and
-//! wait for answers. Nothing in the loop waits: each step notes where it was, and an event, a
-//! message or a deadline calls the next one.
+//! A [`Client`] is a handle to one event loop, which owns every socket, timer and request. Callers on
+//! any thread and any executor hand a request to the loop and wait for its response. The loop runs on a
+//! thread of its own, or on the caller's ([`Driver`]).
 //!
 //! ```
-//! use http_body_util::BodyExt;
+//! use std::{
+//!     io::{BufRead, BufReader, Write},
+//!     net::TcpListener,
+//!     thread,
+//! };
+//!
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
 //! use stage2_mio::{Client, Config};
 //!
-//! # use std::{io::{Read, Write}, net::TcpListener, thread};
-//! # let server = TcpListener::bind("127.0.0.1:0").unwrap();
-//! # let url = format!("http://{}/greeting", server.local_addr().unwrap());
-//! # let server = thread::spawn(move || {
-//! #     let mut socket = server.accept().unwrap().0;
-//! #     assert!(socket.read(&mut [0; 1024]).unwrap() > 0);
-//! #     socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").unwrap();
-//! # });
-//! # futures::executor::block_on(async {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A server that answers one request.
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let url = format!("http://{}/", listener.local_addr()?);
+//! thread::spawn(move || {
+//!     let (mut stream, _) = listener.accept()?;
+//!     let mut lines = BufReader::new(&stream).lines();
+//!     while !lines.next().transpose()?.unwrap_or_default().is_empty() {}
+//!     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+//! });
+//!
 //! let client = Client::new(Config::new().max_per_origin(4))?;
-//! let request = http::Request::get(url).body(Default::default())?;
-//! let response = client.request(request).await?;
-//! assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
-//! # server.join().unwrap();
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! let request = Request::get(url).body(Full::default())?;
+//! let body = futures::executor::block_on(async {
+//!     let response = client.request(request).await?;
+//!     assert_eq!(response.status(), 200);
+//!     response.into_body().collect().await
+//! })?;
+//! assert_eq!(body.to_bytes(), "hello");
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! The modules, from the caller to the socket:
+//! # Modules
 //!
 //! ```text
-//!  client      what users hold, and the future of a response
-//!    │         pending: a request; oneshot: the way back to its caller
-//!  inbox       messages to the loop; shared: what else both sides need
-//!    │
-//!  event_loop  sleeps, and handles events, messages and deadlines ──▶ token, timer
-//!    ├──▶ pool: carries out what client_core::pool decides
-//!    ├──▶ connect: name, addresses, TCP, TLS ──▶ resolver, tls
-//!    └──▶ owner: drives a connection ──▶ connection ──▶ framing
-//!                                                         │
-//!                                                     transport: TCP, or any other stream
+//!  caller's thread │ the loop's thread
+//!                  │
+//!  client          │ event_loop ── token, timer, driver         the loop, its keys and deadlines
+//!    │             │     │
+//!  pending ─ inbox ┼───▶ pool                                   which connection serves a request
+//!    ▲      shared │     │
+//!    │             │     ├─ connect ─ resolver, tls             name, addresses, TCP, TLS
+//!  oneshot ◀───────┼──┐  └─ owner                               drives a connection
+//!                  │  │       │
+//!                  │  └── connection                            one exchange after the other
+//!                  │          │
+//!                  │       framing                              bytes and readiness
+//!                  │          │
+//!                  │       transport                            a socket, or what is put over it
 //! ```
 //!
-//! `connector` and `tls_connector` are what users may replace, `driver` runs the loop on a caller's
-//! own thread, and `sync` has the primitives that a model checker replaces. Where to read first:
-//! `connection`, then `event_loop` and `pool`.
+//! `connector` and `tls_connector` are what a user can replace, beside the resolver. `sync` has what a
+//! model checker replaces. [`client_core`] has what all stages share: the pool's decisions, the decoder
+//! of responses, the limits.
+//!
+//! # Where to read first
+//!
+//! `connection`: what happens in an exchange when a response is early, a caller leaves or a connection
+//! dies. Then `event_loop`: one turn of the loop, from the wait for events to the last deadline.
 
 #![forbid(unsafe_code)]
 

@@ -1,49 +1,69 @@
-//! A pooled HTTP/1.1 client for APIs, as async functions on tokio 1.x and futures 0.3.
+//! Stage 3: the pooled HTTP/1.1 client as async functions on tokio 1.x and futures 0.3.
 //!
-//! Each slot of the pool has one task, which does all that a connection needs, one step after the
-//! other: resolve, connect, serve exchanges with pauses between them, close. What the other stages
-//! keep in fields between two events, the compiler keeps in that task. Callers touch no socket and
-//! no timer, so the futures of a [`Client`] run on any executor.
+//! A [`Client`] is a handle to a pool, in which each connection has one task, the connection task. The
+//! task does all that a connection needs, one step after the other: resolve, connect, serve exchanges
+//! with pauses between them, close. Callers touch no socket and no timer; they hand over a request and
+//! wait for its response, so they run on any executor.
 //!
 //! ```
-//! use http_body_util::BodyExt;
+//! use std::{
+//!     io::{BufRead, BufReader, Write},
+//!     net::TcpListener,
+//!     thread,
+//! };
+//!
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
 //! use stage3_tokio::{Client, Config};
 //!
-//! # use std::{io::{Read, Write}, net::TcpListener, thread};
-//! # let server = TcpListener::bind("127.0.0.1:0").unwrap();
-//! # let url = format!("http://{}/greeting", server.local_addr().unwrap());
-//! # let server = thread::spawn(move || {
-//! #     let mut socket = server.accept().unwrap().0;
-//! #     assert!(socket.read(&mut [0; 1024]).unwrap() > 0);
-//! #     socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").unwrap();
-//! # });
-//! # futures::executor::block_on(async {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A server that answers one request.
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let url = format!("http://{}/", listener.local_addr()?);
+//! thread::spawn(move || {
+//!     let (mut stream, _) = listener.accept()?;
+//!     let mut lines = BufReader::new(&stream).lines();
+//!     while !lines.next().transpose()?.unwrap_or_default().is_empty() {}
+//!     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+//! });
+//!
 //! let client = Client::new(Config::new().max_per_origin(4))?;
-//! let request = http::Request::get(url).body(Default::default())?;
+//! let request = Request::get(url).body(Full::default())?;
 //! let response = client.request(request).await?;
+//! assert_eq!(response.status(), 200);
 //! assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
-//! # server.join().unwrap();
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! The modules, from the caller to the socket:
+//! # Modules
 //!
 //! ```text
-//!  client   what users hold, and the future of a response
-//!    │      pending: a request with the way back to its caller
-//!  pool     carries out what client_core::pool decides
-//!    │
-//!  owner    the connection task of a slot
-//!    ├──▶ connect: name, addresses, TCP, TLS ──▶ resolver, tls
-//!    └──▶ connection: one exchange after another ──▶ framing, timer
-//!                                                       │
-//!                                                   transport: TCP, or any other stream
+//!  caller's task │ connection task, one for each slot of the pool
+//!                │
+//!  client        │ owner                                  the life of a slot, from the first to the last step
+//!    │           │   │
+//!  pending       │   ├─ connect ─ resolver, tls           name, addresses, TCP, TLS
+//!    │           │   │
+//!    └──▶ pool ◀─┼───┤                                    which connection serves a request
+//!                │   │
+//!                │   └─ connection                        one exchange after the other
+//!                │          │
+//!                │       framing                          bytes and messages
+//!                │          │
+//!                │       transport                        a socket, or what is put over it
 //! ```
 //!
-//! `connector` and `tls_connector` are what users may replace, `runtime` chooses the runtime, and
-//! `sync` has the primitives that tasks and callers share. Where to read first: `connection`, then
-//! `owner` and `pool`.
+//! `runtime` chooses the runtime of the tasks, and `timer` has their timers. `connector` and
+//! `tls_connector` are what a user can replace, beside the resolver. `sync` has what a model checker
+//! replaces. [`client_core`] has what all stages share: the pool's decisions, the decoder of responses,
+//! the limits.
+//!
+//! # Where to read first
+//!
+//! `owner`, then `connection`: together they are the life of a connection from top to bottom. Then
+//! `pool`, which starts connection tasks and says to each what its slot does next.
 
 #![forbid(unsafe_code)]
 
