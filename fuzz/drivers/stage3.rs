@@ -3,7 +3,7 @@
 mod script;
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -74,7 +74,7 @@ impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         match self {
             State::Idle(connection, expiry) => {
-                pin!(connection.idle(*expiry)).poll(cx).map(|end| {
+                pin!(connection.idle(*expiry, pending())).poll(cx).map(|end| {
                     State::Over(Fate::Closed(end.err().unwrap_or(CloseReason::IdleExpired)))
                 })
             }

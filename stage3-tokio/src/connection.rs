@@ -14,7 +14,7 @@
 //!   of time, are in the fields of [`Connection`], and the next future continues from there;
 //! - nothing here depends on the pool, or on the runtime except for its timers. Any stream will do.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use client_core::{
     Allowance, CloseReason, Config, Decoder, Error, Exchange, Failure, Outcome, Progress,
@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     number: u64,
     config: Arc<Config>,
     allowance: Allowance,
+    /// The stream was watched until now, so it has not ended.
+    watched: bool,
     /// How long it may be idle after the last exchange.
     idle_timeout: Duration,
     /// The limit of time that runs in the exchange, besides that of the whole call.
@@ -85,6 +87,7 @@ impl Connection {
             output: Outbound::new(output, number),
             number,
             allowance: Allowance::default(),
+            watched: true,
             idle_timeout: config.idle_timeout,
             limit: TimeLimit::new(Instant::now(), &config),
             timer: Timer::default(),
@@ -99,16 +102,23 @@ impl Connection {
         self.idle_timeout
     }
 
-    /// Watches the idle connection. Resolves with `Ok` when `expiry` has passed.
+    /// Watches the idle connection until it is `notified` or `expiry` has passed. Returns whether
+    /// `expiry` has passed.
     ///
     /// # Errors
     ///
     /// Why the connection must be closed: the server ended it, or sent something.
-    pub(crate) async fn idle(&mut self, expiry: Instant) -> Result<(), CloseReason> {
+    pub(crate) async fn idle(
+        &mut self,
+        expiry: Instant,
+        notified: impl Future<Output = ()>,
+    ) -> Result<bool, CloseReason> {
+        self.watched = true;
         select! {
             biased;
             reason = self.input.unsolicited() => Err(reason),
-            () = self.timer.until(Some(expiry)) => Ok(()),
+            () = notified => Ok(false),
+            () = self.timer.until(Some(expiry)) => Ok(true),
         }
     }
 
@@ -127,7 +137,9 @@ impl Connection {
     pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {
         let (reused, may_be_stale) = self.allowance.begin();
         // The server may have closed the connection since its last response. Nothing is sent then.
-        if may_be_stale && let Some(reason) = self.input.unsolicited().now_or_never() {
+        if !mem::take(&mut self.watched)
+            && let Some(reason) = self.input.unsolicited().now_or_never()
+        {
             let expected = "expected the idle connection to be open";
             let error = Error::ClosedEarly { expected, source: None };
             return End { retry: true, ..End::failed(error, reason) };
@@ -168,8 +180,8 @@ impl Connection {
             let until = self.keep_time(request, decoder, false)?;
             select! {
                 biased;
-                () = gone(&mut request.responder) => return Err(Stop::Gone),
                 read = self.input.read() => read.map_err(Stop::Ended)?,
+                () = gone(&mut request.responder) => return Err(Stop::Gone),
                 () = self.output.send(&request.outgoing), if self.output.is_sending() => continue,
                 () = self.timer.until(until) => continue,
             }
@@ -183,7 +195,8 @@ impl Connection {
         }
     }
 
-    /// Waits while the caller's window is full, and sends the request meanwhile.
+    /// Waits while the caller's window is full, and sends the request meanwhile. Also notices a
+    /// caller that left while there always was something to read.
     async fn wait_for_room(
         &mut self,
         request: &mut PendingRequest,

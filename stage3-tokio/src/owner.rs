@@ -66,13 +66,9 @@ async fn serve(mut connection: Connection, slot: Slot, mut order: Order) {
 async fn idle(connection: &mut Connection, slot: &Slot) -> Order {
     let expiry = after(Instant::now(), connection.mark_idle());
     loop {
-        let expired = select! {
-            biased;
-            idle = connection.idle(expiry) => match idle {
-                Ok(()) => true,
-                Err(reason) => return Order::Close(reason),
-            },
-            () = slot.notifier.notified() => false,
+        let expired = match connection.idle(expiry, slot.notifier.notified()).await {
+            Ok(expired) => expired,
+            Err(reason) => return Order::Close(reason),
         };
         // A connection that was reserved just before its idle timeout still serves.
         match slot.order() {

@@ -72,8 +72,11 @@ pub(crate) async fn gone(responder: &mut Responder) {
 ///
 /// # Errors
 ///
-/// [`Gone`] if the caller has dropped the body.
+/// [`Gone`] if the caller gave up.
 pub(crate) async fn room(responder: &mut Responder) -> Result<(), Gone> {
+    if responder.is_cancelled() {
+        return Err(Gone);
+    }
     match responder.body() {
         Some(body) => body.room().await,
         None => Ok(()),

@@ -6,7 +6,7 @@ use client_core::{
     CloseReason, Config, Error, Exchange, Upload,
     decode::{BodyLength, Event, Head},
 };
-use tokio::time::Instant;
+use tokio::{select, time::Instant};
 
 use super::{pending::PendingRequest, transport::Stream};
 
@@ -39,20 +39,28 @@ impl Connection {
         Duration::ZERO
     }
 
-    /// Ends if the connection does. No idle timeout is over here.
-    pub(crate) async fn idle(&mut self, _: Instant) -> Result<(), CloseReason> {
-        poll_fn(|cx| {
+    /// No idle timeout is over here.
+    pub(crate) async fn idle(
+        &mut self,
+        _: Instant,
+        notified: impl Future<Output = ()>,
+    ) -> Result<bool, CloseReason> {
+        let ended = poll_fn(|cx| {
             if self.number != 1 {
                 return Poll::Pending;
             }
             let mut end = self.stream.0.end.lock().unwrap();
             if end.has_come {
-                return Poll::Ready(Err(CloseReason::PeerClosed));
+                return Poll::Ready(CloseReason::PeerClosed);
             }
             end.waker = Some(cx.waker().clone());
             Poll::Pending
-        })
-        .await
+        });
+        select! {
+            biased;
+            reason = ended => Err(reason),
+            () = notified => Ok(false),
+        }
     }
 
     pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {
