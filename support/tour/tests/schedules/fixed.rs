@@ -1,12 +1,13 @@
 //! Schedules that are written down, each for a difference that the stages once had.
 
-use client_core::CloseReason;
+use client_core::{CloseReason, ErrorKind};
 
 use crate::{
     BOUND, ORIGINS, compare,
     model::Script,
     report,
     schedule::{Act, Addresses, Framing, Head, Origin, Says, Send, Settings, Size},
+    seen::End,
     server::Server,
 };
 
@@ -106,4 +107,16 @@ fn chunks_that_come_at_once_are_not_merged() {
     let script = play(&settings(1, 1, &[Origin::Prompt]), &acts);
     let pieces: Vec<_> = script.end().calls.iter().map(|call| call.pieces.len()).collect();
     assert_eq!(pieces, [5, 2]);
+}
+
+/// A body that only the end of the connection ends is not whole if that end is a reset. During an
+/// upload the system may report the reset to the write, and an orderly end to the read.
+#[test]
+fn a_reset_during_an_upload_does_not_end_a_body() {
+    let upload = Act::Start { origin: 0, method: "POST", size: Size::Upload };
+    let head = Some(Head { framing: Framing::UntilClose, says: Says::Nothing });
+    let send = Act::Send(Send { connection: 0, head, pieces: 1, end: false, more: false });
+    let acts = [upload, send, Act::Reset { connection: 0 }];
+    let script = play(&settings(1, 1, &[Origin::Prompt]), &acts);
+    assert_eq!(script.end().calls[0].end, End::Failed(ErrorKind::ClosedEarly));
 }

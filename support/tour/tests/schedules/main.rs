@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client_core::ApiClient;
+use client_core::{ApiClient, CloseReason};
 
 use self::{
     exceptions::Exception,
@@ -67,6 +67,8 @@ struct Sums {
     schedules: u64,
     acts: usize,
     left_out: BTreeMap<Exception, usize>,
+    /// What the pools counted, by its word.
+    counts: BTreeMap<&'static str, u64>,
 }
 
 /// For each stage, where it has departed from the prediction.
@@ -106,16 +108,24 @@ fn the_three_clients_decide_the_same() {
     });
     let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
-        "{} schedules of {} acts, each played to three clients, in {:.1?}; left out: {:?}",
+        "{} schedules of {} acts, each played to three clients, in {:.1?}; {:?}; left out: {:?}",
         sums.schedules,
         sums.acts,
         begun.elapsed(),
+        sums.counts,
         sums.left_out,
     );
     if let Some(failure) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         panic!("{failure}");
     }
     assert_eq!(sums.schedules, number);
+    // Limits of time are an exception. All else that a pool counts has happened.
+    let not_played =
+        [CloseReason::IdleExpired, CloseReason::Timeout, CloseReason::ProtocolError];
+    let not_played = not_played.map(CloseReason::as_str);
+    for (word, count) in sums.counts.iter().filter(|(word, _)| !not_played.contains(word)) {
+        assert!(*count > 0 || number < SCHEDULES, "expected {word} in so many schedules");
+    }
 }
 
 impl Sums {
@@ -124,6 +134,13 @@ impl Sums {
         self.acts += script.steps.len();
         for exception in &script.left_out {
             *self.left_out.entry(*exception).or_default() += 1;
+        }
+        let stats = &script.end().stats;
+        let reasons = CloseReason::ALL.map(|reason| (reason.as_str(), stats.closed(reason)));
+        let counts =
+            [("created", stats.created), ("reused", stats.reused), ("retried", stats.retried)];
+        for (word, count) in counts.into_iter().chain(reasons) {
+            *self.counts.entry(word).or_default() += count;
         }
     }
 }
