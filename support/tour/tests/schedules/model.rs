@@ -301,10 +301,10 @@ fn framing(choice: usize) -> Framing {
 
 fn says(choice: usize) -> Says {
     match choice % 16 {
-        0 | 1 => Says::Close,
-        2 => Says::NoTime,
-        3 => Says::Uses(1),
-        4 => Says::Uses(0),
+        0 => Says::Close,
+        1 => Says::NoTime,
+        2 => Says::Uses(1),
+        3 => Says::Uses(0),
         _ => Says::Nothing,
     }
 }

@@ -205,7 +205,7 @@ impl Schedule {
             waiting: if random.below(4) == 0 { random.below(4) } else { 100 },
             origins: (0..origins).map(|_| origin(&mut random)).collect(),
         };
-        let length = 8 + random.below(25);
+        let length = 10 + random.below(30);
         let wishes = (0..length).map(|_| Wish::any(&mut random)).collect();
         Schedule { settings, wishes }
     }
@@ -214,16 +214,16 @@ impl Schedule {
 impl Wish {
     fn any(random: &mut Random) -> Self {
         let kind = match random.below(100) {
-            0..34 => Kind::Start,
-            34..46 => Kind::Resolve,
-            46..63 => Kind::Answer,
-            63..69 => Kind::Head,
-            69..77 => Kind::Pieces,
-            77..79 => Kind::ReadRest,
-            79..81 => Kind::Noise,
-            81..86 => Kind::Shut,
-            86..91 => Kind::Reset,
-            91..99 => Kind::GiveUp,
+            0..32 => Kind::Start,
+            32..44 => Kind::Resolve,
+            44..68 => Kind::Answer,
+            68..73 => Kind::Head,
+            73..81 => Kind::Pieces,
+            81..83 => Kind::ReadRest,
+            83..85 => Kind::Noise,
+            85..89 => Kind::Shut,
+            89..93 => Kind::Reset,
+            93..99 => Kind::GiveUp,
             _ => Kind::Close,
         };
         Wish { kind, choice: random.next() }
