@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A stream with TLS over it.
-pub(crate) struct Tls<S> {
+pub(crate) struct TlsStream<S> {
     stream: S,
     session: ClientConnection,
     /// What the operation waits for that last said `WouldBlock`.
@@ -41,8 +41,8 @@ pub(crate) struct Tls<S> {
     sent: u64,
 }
 
-impl<S: Transport> Tls<S> {
-    /// A session over a stream that is open. Nothing is sent before [`Tls::handshake`].
+impl<S: Transport> TlsStream<S> {
+    /// A session over a stream that is open. Nothing is sent before [`TlsStream::handshake`].
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl<S: Transport> Tls<S> {
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
         let session = ClientConnection::new(config, name)?;
-        Ok(Tls { stream, session, blocked: None, failed: None, broken: None, sent: 0 })
+        Ok(TlsStream { stream, session, blocked: None, failed: None, broken: None, sent: 0 })
     }
 
     /// Sends what TLS has to say, as far as the stream takes it.
@@ -103,7 +103,7 @@ impl<S: Transport> Tls<S> {
     }
 }
 
-impl<S: Transport> Transport for Tls<S> {
+impl<S: Transport> Transport for TlsStream<S> {
     fn handshake(&mut self) -> io::Result<()> {
         loop {
             let sent = self.send();
@@ -137,7 +137,7 @@ impl<S: Transport> Transport for Tls<S> {
     }
 }
 
-impl<S: Transport> Read for Tls<S> {
+impl<S: Transport> Read for TlsStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             // If it fails for good, so will the read; and till then there may be something to read.
@@ -150,7 +150,7 @@ impl<S: Transport> Read for Tls<S> {
     }
 }
 
-impl<S: Transport> Write for Tls<S> {
+impl<S: Transport> Write for TlsStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
@@ -174,7 +174,7 @@ impl<S: Transport> Write for Tls<S> {
 }
 
 /// The socket below is what the loop watches.
-impl<S: Transport> Source for Tls<S> {
+impl<S: Transport> Source for TlsStream<S> {
     fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
         self.stream.register(by, token, what)
     }
@@ -210,7 +210,7 @@ pub(crate) fn connect(
         TlsSetup::Rustls(client) => {
             let config = client.config().map_err(io::Error::other)?;
             let name = server_name(origin).map_err(io::Error::other)?;
-            Box::new(Tls::new(stream, config, name).map_err(protocol)?)
+            Box::new(TlsStream::new(stream, config, name).map_err(protocol)?)
         }
     };
     Ok(Stream::Other(stream))

@@ -20,7 +20,6 @@ use client_core::{
 };
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::client::TlsStream;
 
 use crate::{
     tls_connector::TlsConnector,
@@ -31,13 +30,13 @@ use crate::{
 const RECORD: usize = 16 * 1024;
 
 /// A stream with TLS over it.
-struct Tls<S> {
-    stream: TlsStream<S>,
+struct TlsStream<S> {
+    stream: tokio_rustls::client::TlsStream<S>,
     /// It has failed. That is told when all that was decrypted before has been read.
     failed: Option<io::Error>,
 }
 
-impl<S: Transport> AsyncRead for Tls<S> {
+impl<S: Transport> AsyncRead for TlsStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -68,7 +67,7 @@ impl<S: Transport> AsyncRead for Tls<S> {
     }
 }
 
-impl<S: Transport> AsyncWrite for Tls<S> {
+impl<S: Transport> AsyncWrite for TlsStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,7 +99,7 @@ impl<S: Transport> AsyncWrite for Tls<S> {
 ///
 /// # Errors
 ///
-/// [`Error::Tls`] if the handshake fails.
+/// [`Error::TlsStream`] if the handshake fails.
 pub(crate) async fn connect(
     setup: &TlsSetup<dyn TlsConnector>,
     origin: &Origin,
@@ -131,5 +130,5 @@ async fn rustls(
         .map_err(Error::handshake)?;
     let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     io_model!(tls, why = if resumed { "resumed" } else { "full handshake" });
-    Ok(Box::new(Tls { stream, failed: None }))
+    Ok(Box::new(TlsStream { stream, failed: None }))
 }

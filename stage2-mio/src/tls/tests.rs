@@ -83,7 +83,7 @@ impl Transport for Socket {}
 
 /// Both ends of a session.
 struct Session {
-    client: Tls<Socket>,
+    client: TlsStream<Socket>,
     server: ServerConnection,
     socket: Socket,
     /// What the server has sent, and the socket has not been given yet.
@@ -111,7 +111,7 @@ impl Session {
         let socket = Socket::default();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         Session {
-            client: Tls::new(socket.clone(), config, name).unwrap(),
+            client: TlsStream::new(socket.clone(), config, name).unwrap(),
             server: ServerConnection::new(Arc::new(server)).unwrap(),
             socket,
             under_way: VecDeque::new(),
