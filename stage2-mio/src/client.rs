@@ -98,7 +98,7 @@ impl Client {
         Ok(client)
     }
 
-    /// A client and its loop, which somebody has to run.
+    /// A client and its loop, which the caller has to run.
     pub(crate) fn with_loop(
         config: Config,
         connectors: Connectors,

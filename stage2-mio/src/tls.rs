@@ -3,7 +3,7 @@
 //! rustls does no I/O: records go in and out of its `ClientConnection` when they are asked for.
 //!
 //! Its rules:
-//! - what TLS has to say goes out before anything else is done, whoever caused it: a flight of the
+//! - what TLS has to say goes out before anything else is done, whatever caused it: a flight of the
 //!   handshake, an alert, a request that was accepted earlier. So at most one write's worth of
 //!   records waits here, and the socket's send buffer slows the writer down as TCP's does;
 //! - what was decrypted before an error is read before the error is told;
@@ -161,7 +161,7 @@ impl<S: Transport> Write for TlsStream<S> {
         let before = self.sent;
         match self.send() {
             Err(error) if self.sent == before && error.kind() != io::ErrorKind::WouldBlock => {
-                Err(error) // Nobody has seen a byte of it.
+                Err(error) // The peer has seen no byte of it.
             }
             // What the stream did not take goes out with `flush`.
             _ => Ok(accepted),

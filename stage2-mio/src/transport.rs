@@ -4,9 +4,9 @@
 //! - a transport never blocks. It says `WouldBlock` instead, and [`Blocked`] says which readiness
 //!   lets the operation go on. For plain sockets that goes without saying: a read waits to read.
 //!   Under TLS it does not, since what the peer sends can make a read write;
-//! - output that nobody asked for, such as an alert, is the transport's own affair: it goes out
-//!   with the next read, write or flush. The connection flushes at every event, so it need not
-//!   know whether there is any;
+//! - output that the connection did not ask for, such as an alert, is the transport's own affair: it
+//!   goes out with the next read, write or flush. The connection flushes at every event, so it need
+//!   not know whether there is any;
 //! - TCP is called directly. All other transports are foreign code behind a pointer, and their
 //!   panic fails one request, not the loop.
 
@@ -65,7 +65,7 @@ pub trait Transport: Read + Write + Source + Send {
         false
     }
 
-    /// Says goodbye, before the socket is closed: one attempt, without waiting.
+    /// Announces the end to the peer, before the socket is closed: one attempt, without waiting.
     fn close(&mut self) {}
 }
 

@@ -32,7 +32,7 @@ pub struct Client {
 }
 
 /// What the clones share. Futures, bodies and tasks hold the pool itself, so this one's drop says
-/// that nobody can send any more.
+/// that no caller can send any more.
 struct Handle {
     pool: Arc<Pool>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Its rules: inside a runtime the client uses that one and starts no thread; elsewhere it has one
 //! of its own, which a thread owns and drives until the client is closed and its last task has
-//! ended. Nobody waits for that thread, and it waits for nobody: a name resolution that cannot be
+//! ended. Nothing waits for that thread, and it waits for nothing: a name resolution that cannot be
 //! stopped is left behind.
 
 use std::thread;

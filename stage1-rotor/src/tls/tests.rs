@@ -169,7 +169,7 @@ impl Session {
         self.deliver(usize::MAX);
     }
 
-    /// What the server has heard so far.
+    /// What the server has received so far.
     fn heard(&mut self) -> Vec<u8> {
         self.deliver(usize::MAX);
         let mut heard = Vec::new();
