@@ -21,14 +21,16 @@ struct State {
     /// Writes that came to nothing.
     refused: usize,
     /// The stream, and how it is registered.
-    watched: Option<(Arc<Mutex<Socket<TcpStream>>>, Registry, Token, Interest)>,
+    watched: Option<(SharedSocket, Registry, Token, Interest)>,
 }
+
+type SharedSocket = Arc<Mutex<Socket<TcpStream>>>;
 
 /// Dials TCP, and puts the gate before it.
 pub(crate) struct Gated(pub(crate) Gate);
 
 struct Stream {
-    tcp: Arc<Mutex<Socket<TcpStream>>>,
+    tcp: SharedSocket,
     gate: Gate,
 }
 
