@@ -79,10 +79,16 @@ impl Machine for Fsm {
 
     fn ready(self, events: EventSet, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Connection(machine) => machine.ready(events, scope).apply(scope),
-            Fsm::Candidate(machine) => machine.ready(events, scope).apply(scope),
-            Fsm::Handshake(machine) => machine.ready(events, scope).apply(scope),
-            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Connection(machine) => {
+                machine.ready(events, scope).apply(Fsm::Connection, scope)
+            }
+            Fsm::Candidate(machine) => {
+                machine.ready(events, scope).apply(Fsm::Candidate, scope)
+            }
+            Fsm::Handshake(machine) => {
+                machine.ready(events, scope).apply(Fsm::Handshake, scope)
+            }
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(Fsm::Connecting, scope),
             Fsm::Pool => take_messages(scope),
             Fsm::Ended => Response::ok(Fsm::Ended),
         }
@@ -90,10 +96,10 @@ impl Machine for Fsm {
 
     fn timeout(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Connection(machine) => machine.timeout(scope).apply(scope),
-            Fsm::Candidate(machine) => machine.notified().apply(scope),
-            Fsm::Handshake(machine) => machine.proceed(scope).apply(scope),
-            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Connection(machine) => machine.timeout(scope).apply(Fsm::Connection, scope),
+            Fsm::Candidate(machine) => machine.notified().apply(Fsm::Candidate, scope),
+            Fsm::Handshake(machine) => machine.proceed(scope).apply(Fsm::Handshake, scope),
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(Fsm::Connecting, scope),
             Fsm::Pool => take_messages(scope),
             Fsm::Ended => Response::ok(Fsm::Ended),
         }
@@ -101,10 +107,10 @@ impl Machine for Fsm {
 
     fn wakeup(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Fsm::Connection(machine) => machine.notified(scope).apply(scope),
-            Fsm::Candidate(machine) => machine.notified().apply(scope),
-            Fsm::Handshake(machine) => machine.notified(scope).apply(scope),
-            Fsm::Connecting(machine) => machine.notified(scope).apply(scope),
+            Fsm::Connection(machine) => machine.notified(scope).apply(Fsm::Connection, scope),
+            Fsm::Candidate(machine) => machine.notified().apply(Fsm::Candidate, scope),
+            Fsm::Handshake(machine) => machine.notified(scope).apply(Fsm::Handshake, scope),
+            Fsm::Connecting(machine) => machine.notified(scope).apply(Fsm::Connecting, scope),
             Fsm::Pool => take_messages(scope),
             Fsm::Ended => Response::done(),
         }
@@ -113,7 +119,7 @@ impl Machine for Fsm {
     fn spawned(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
             Fsm::Pool => connect_next(scope),
-            Fsm::Connecting(machine) => machine.proceed(scope).apply(scope),
+            Fsm::Connecting(machine) => machine.proceed(scope).apply(Fsm::Connecting, scope),
             other => other.wakeup(scope),
         }
     }
@@ -127,7 +133,7 @@ impl Machine for Fsm {
             (
                 Fsm::Connecting(machine),
                 SpawnError::NoSlabSpace(Seed::Candidate(race, number)),
-            ) => machine.not_spawned(&race, number, scope).apply(scope),
+            ) => machine.not_spawned(&race, number, scope).apply(Fsm::Connecting, scope),
             (machine, SpawnError::NoSlabSpace(Seed::Connect(target))) => {
                 let full = io::Error::other("the event loop has no free slot");
                 scope.pool.failed(target.slot, Error::io("starting a connection", full));
@@ -140,46 +146,21 @@ impl Machine for Fsm {
 
 // ===== from the machines to rotor =====
 
-impl<M> Transition<M>
-where
-    Fsm: From<Box<M>>,
-{
-    /// Makes a machine what it becomes.
-    fn apply(self, scope: &mut Scope<'_, Context>) -> MachineResponse {
+impl<M> Transition<M> {
+    /// Makes a machine what it becomes. `this` is the kind that it has been.
+    fn apply(self, this: fn(Box<M>) -> Fsm, scope: &mut Scope<'_, Context>) -> MachineResponse {
         match self {
-            Transition::Suspend(machine, deadline) => suspend(machine.into(), deadline),
-            Transition::Spawn(machine, seed) => Response::spawn(machine.into(), seed),
+            Transition::Suspend(machine, deadline) => suspend(this(machine), deadline),
+            Transition::Spawn(machine, seed) => Response::spawn(this(machine), seed),
             Transition::Handshake(opened, layer) => {
-                Handshake::start(opened, layer, scope).apply(scope)
+                Handshake::start(opened, layer, scope).apply(Fsm::Handshake, scope)
             }
-            Transition::Connect(opened) => ConnectionMachine::start(opened, scope).apply(scope),
+            Transition::Connect(opened) => {
+                ConnectionMachine::start(opened, scope).apply(Fsm::Connection, scope)
+            }
             Transition::EndLater => Response::ok(Fsm::Ended),
             Transition::End => Response::done(),
         }
-    }
-}
-
-impl From<Box<Connecting>> for Fsm {
-    fn from(machine: Box<Connecting>) -> Self {
-        Fsm::Connecting(machine)
-    }
-}
-
-impl From<Box<CandidateMachine>> for Fsm {
-    fn from(machine: Box<CandidateMachine>) -> Self {
-        Fsm::Candidate(machine)
-    }
-}
-
-impl From<Box<Handshake>> for Fsm {
-    fn from(machine: Box<Handshake>) -> Self {
-        Fsm::Handshake(machine)
-    }
-}
-
-impl From<Box<ConnectionMachine>> for Fsm {
-    fn from(machine: Box<ConnectionMachine>) -> Self {
-        Fsm::Connection(machine)
     }
 }
 
