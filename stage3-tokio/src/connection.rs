@@ -335,13 +335,8 @@ impl Connection {
     /// The caller has left. If the request is sent, and one read that does not wait brings the rest
     /// of the body, the connection can serve another exchange.
     fn gone(&mut self, request: &PendingRequest, mut decoder: Decoder) -> End {
-        io_model!(
-            cancel,
-            request = request.number,
-            connection = self.number,
-            why = "in flight"
-        );
         if !decoder.has_head() {
+            io_model!(cancel, connection = self.number, why = "the caller gave up");
             return End::failed(Error::ShutDown, CloseReason::Cancelled);
         }
         if !self.output.is_sending() && self.input.read().now_or_never().is_some() {
@@ -351,6 +346,7 @@ impl Connection {
                 }
             }
         }
+        io_model!(cancel, connection = self.number, why = "the body was dropped");
         End::failed(Error::ShutDown, CloseReason::BodyDropped)
     }
 }
