@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use weave::ledger::{self, STAGES};
+use weave::rules;
 use weave::sources::Tree;
 
 use crate::workspace::Workspace;
@@ -21,6 +22,14 @@ fn every_line_of_code_of_the_stages_belongs_to_an_item() {
             }
         }
     }
+}
+
+/// The rules that CONTRIBUTING.md lists, as far as a text shows whether they hold.
+#[test]
+fn the_stages_keep_the_rules_of_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let tree = Tree::open(&root).unwrap();
+    rules::check(&tree).unwrap_or_else(|problems| panic!("{problems}"));
 }
 
 /// CI asks another counter for the files' lines, so it has to be the files that make up the sums.
