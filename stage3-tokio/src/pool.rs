@@ -1,14 +1,15 @@
 //! Carries out what the pool decides: starts a connection task for each slot, and notifies it.
 //!
-//! [`client_core::pool::Pool`] makes the decisions. A connection task runs some time after it was
-//! notified, and other decisions may have followed. So a notification carries no order: the task
-//! asks what its slot has to do *now* ([`Order`]).
+//! [`client_core::pool::Pool`], here called the policy, makes the decisions. A connection task runs
+//! some time after it was notified, and other decisions may have followed. So a notification
+//! carries no order: the task asks what its slot has to do *now* ([`Order`]).
 //!
 //! Its rules:
 //! - one task owns each slot. The slot goes back to the pool when that task ends, however it ends;
-//! - a reserved connection that dies before its task has taken the request is closed like an idle
-//!   one ([`Slot::closed`]), and the policy returns the waiter to its old place. If the task has
-//!   taken the request, it gives it back ([`Slot::retry`]), or the request fails;
+//! - a connection is *reserved* from the decision that it serves a waiter until its task takes the
+//!   request. If it dies in between, it is closed like an idle one ([`Slot::closed`]), and the policy
+//!   returns the waiter to its old place. If it dies later, the task gives the request back, to be
+//!   sent again ([`Slot::retry`]), or the request fails;
 //! - a caller that leaves takes its request out of the pool ([`Pool::cancel`]). If a connection task
 //!   has taken the request already, the exchange notices that the caller is gone;
 //! - an event and its decisions happen under one lock. Tasks are started and notified, and
