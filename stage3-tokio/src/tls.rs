@@ -99,7 +99,7 @@ impl<S: Transport> AsyncWrite for TlsStream<S> {
 ///
 /// # Errors
 ///
-/// [`Error::TlsStream`] if the handshake fails.
+/// [`Error::Tls`] if the handshake fails.
 pub(crate) async fn connect(
     setup: &TlsSetup<dyn TlsConnector>,
     origin: &Origin,
