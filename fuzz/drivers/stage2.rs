@@ -1,4 +1,4 @@
-//! Stage 2's connection in a script; the loop's duties are done here.
+//! Plays scripts to stage 2's connection, instead of the loop.
 
 mod script;
 
