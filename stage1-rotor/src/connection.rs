@@ -366,12 +366,9 @@ impl InFlight {
         waker: &Waker,
         scratch: &mut [u8],
     ) -> ReadOutcome {
-        let room = self.responder.poll_room(&mut Context::from_waker(waker));
-        if room == Poll::Ready(Err(Gone)) {
+        if self.room(waker) == Poll::Ready(Err(Gone)) {
             return ReadOutcome::Over(self.read_last(framing, from, scratch));
         }
-        // A response that is whole needs no room.
-        self.progress.window_full = room.is_pending() && !self.response_whole;
         let is_blocked = !framing.may_read() && self.write_error.is_none();
         if self.progress.window_full || is_blocked {
             return ReadOutcome::Blocked;
@@ -388,6 +385,13 @@ impl InFlight {
             Ok(Input::End) => ReadOutcome::Over(self.stream_ended(None, framing)),
             Err(error) => ReadOutcome::Over(self.stream_ended(Some(error), framing)),
         }
+    }
+
+    /// Whether the caller has room for more of the body. A response that is whole needs none.
+    fn room(&mut self, waker: &Waker) -> Poll<Result<(), Gone>> {
+        let room = self.responder.poll_room(&mut Context::from_waker(waker));
+        self.progress.window_full = room.is_pending() && !self.response_whole;
+        room
     }
 
     /// The caller has dropped the body. If the request is sent and one read completes the response,
