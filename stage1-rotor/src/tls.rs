@@ -34,13 +34,14 @@ use crate::{
 pub(crate) struct TlsStream<S> {
     stream: S,
     session: ClientConnection,
-    /// What the operation waits for that last said `WouldBlock`.
+    /// What the operation waits for that last returned `WouldBlock`.
     blocked: Option<Blocked>,
-    /// TLS has failed. That is told when all that was decrypted before has been read.
+    /// TLS has failed. The error is returned when all that was decrypted before has been read.
     failed: Option<rustls::Error>,
     /// How the stream has failed.
     broken: Option<io::ErrorKind>,
-    /// Bytes of records that the stream has taken: tells whether a write that failed was seen.
+    /// Bytes of records that the stream has taken. If a failed write added none, the peer has seen
+    /// nothing of it.
     sent: u64,
 }
 
@@ -59,7 +60,7 @@ impl<S: Transport> TlsStream<S> {
         Ok(TlsStream { stream, session, blocked: None, failed: None, broken: None, sent: 0 })
     }
 
-    /// Sends what TLS has to say, as far as the stream takes it.
+    /// Sends the records that wait, as far as the stream takes them.
     fn send(&mut self) -> io::Result<()> {
         if let Some(failure) = self.broken {
             return Err(failure.into());
@@ -80,7 +81,7 @@ impl<S: Transport> TlsStream<S> {
             return Err(protocol(error.clone()));
         }
         match (self.session.read_tls(&mut self.stream), self.broken) {
-            // The system tells a failure once: a write that got it leaves an end for the read.
+            // The system reports a failure once: after a write that failed, a read finds the end.
             (Ok(0), Some(failure)) => Err(failure.into()),
             (Ok(n), _) => {
                 self.failed = self.session.process_new_packets().err();
@@ -143,7 +144,7 @@ impl<S: Transport> Transport for TlsStream<S> {
 impl<S: Transport> Read for TlsStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            // If it fails for good, so will the read; and till then there may be something to read.
+            // If it fails for good, so will the read; until then there may be something to read.
             let _ = self.send();
             match self.session.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.receive()?,

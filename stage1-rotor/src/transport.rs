@@ -1,8 +1,7 @@
-//! What a connection runs over: the trait, TCP, and everything else.
+//! What a connection runs over: the trait [`Transport`], sockets, and all other streams.
 //!
-//! A socket is registered once, for everything, edge-triggered, and never again. So the loop says
-//! once that something has become possible, and the connection has to remember it
-//! ([`Framing`](crate::framing::Framing)).
+//! A socket is registered once, for all events, edge-triggered. The kernel reports a change once, so
+//! the connection remembers what has become possible ([`Framing`](crate::framing::Framing)).
 //!
 //! Its rules:
 //! - a transport never blocks. It says `WouldBlock` instead, and [`Blocked`] says which readiness
@@ -37,8 +36,8 @@ use socket2::{SockAddr, Type};
 /// kills a program that has the signal at its default: [`Socket`] sees to that, std's own vectored
 /// write and mio 0.5's `UnixStream` do not.
 pub trait Transport: Read + Write + Evented + Send {
-    /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
-    /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
+    /// Continues what comes before the first byte: a connect, a handshake. The loop calls it at once,
+    /// then at each event of the socket, until it returns `Ok`.
     ///
     /// # Errors
     ///
@@ -47,8 +46,8 @@ pub trait Transport: Read + Write + Evented + Send {
         Ok(())
     }
 
-    /// Which readiness lets the operation go on that last said `WouldBlock`. `None` is its own: a
-    /// read waits to read, a write to write.
+    /// Which readiness lets the operation continue that last returned `WouldBlock`. `None`: its own
+    /// direction, so a read waits to read and a write to write.
     fn blocked(&self) -> Option<Blocked> {
         None
     }
@@ -63,14 +62,14 @@ pub trait Transport: Read + Write + Evented + Send {
     fn close(&mut self) {}
 }
 
-/// Which readiness lets an operation go on: the record of what blocked.
+/// Which readiness lets an operation continue: the record of what blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
     /// There is something to read.
     Read,
     /// There is room to write.
     Write,
-    /// Whichever comes first.
+    /// Either of the two.
     Either,
 }
 
@@ -248,29 +247,29 @@ impl Stream {
 macro_rules! call {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream {
-            Stream::Tcp(stream) => stream.$method($($argument),*),
-            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*))?,
+            Stream::Tcp(stream) => Ok::<_, io::Error>(stream.$method($($argument),*)),
+            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*)),
         }
     };
 }
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        call!(self, read(into))
+        call!(self, read(into))?
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        call!(self, write(from))
+        call!(self, write(from))?
     }
 
     fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
-        call!(self, write_vectored(from))
+        call!(self, write_vectored(from))?
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        call!(self, flush())
+        call!(self, flush())?
     }
 }
 
@@ -282,7 +281,7 @@ impl Evented for Stream {
         what: EventSet,
         mode: PollOpt,
     ) -> io::Result<()> {
-        call!(self, register(by, token, what, mode))
+        call!(self, register(by, token, what, mode))?
     }
 
     fn reregister(
@@ -292,39 +291,29 @@ impl Evented for Stream {
         what: EventSet,
         mode: PollOpt,
     ) -> io::Result<()> {
-        call!(self, reregister(by, token, what, mode))
+        call!(self, reregister(by, token, what, mode))?
     }
 
     fn deregister(&self, by: &mut Selector) -> io::Result<()> {
-        call!(self, deregister(by))
+        call!(self, deregister(by))?
     }
 }
 
 impl Transport for Stream {
     fn handshake(&mut self) -> io::Result<()> {
-        call!(self, handshake())
+        call!(self, handshake())?
     }
 
     fn blocked(&self) -> Option<Blocked> {
-        match self {
-            Stream::Tcp(_) => None,
-            Stream::Other(stream) => catch_panic(|| stream.blocked()).unwrap_or_default(),
-        }
+        call!(self, blocked()).unwrap_or_default()
     }
 
     fn short_read_is_last(&self) -> bool {
-        match self {
-            Stream::Tcp(stream) => stream.short_read_is_last(),
-            Stream::Other(stream) => {
-                catch_panic(|| stream.short_read_is_last()).unwrap_or_default()
-            }
-        }
+        call!(self, short_read_is_last()).unwrap_or_default()
     }
 
     fn close(&mut self) {
-        if let Stream::Other(stream) = self {
-            // Whatever comes of it, the socket is closed next.
-            let _ = catch_panic(|| stream.close());
-        }
+        // A panic changes nothing: the socket is closed next.
+        let _ = call!(self, close());
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection runs over: the trait, TCP, and everything else.
+//! What a connection runs over: the trait [`Transport`], sockets, and all other streams.
 //!
 //! Its rules:
 //! - a transport never blocks. It says `WouldBlock` instead, and [`Blocked`] says which readiness
@@ -43,8 +43,8 @@ pub(crate) const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE)
 /// kills a program that has the signal at its default: [`Socket`] sees to that, mio's own vectored
 /// writes do not.
 pub trait Transport: Read + Write + Source + Send {
-    /// Goes on with what comes before the first byte: a connect, a handshake. It is called until
-    /// it returns `Ok`, at first at once, then whenever the socket has become ready for anything.
+    /// Continues what comes before the first byte: a connect, a handshake. The loop calls it at once,
+    /// then at each event of the socket, until it returns `Ok`.
     ///
     /// # Errors
     ///
@@ -53,8 +53,8 @@ pub trait Transport: Read + Write + Source + Send {
         Ok(())
     }
 
-    /// Which readiness lets the operation go on that last said `WouldBlock`. `None` is its own: a
-    /// read waits to read, a write to write.
+    /// Which readiness lets the operation continue that last returned `WouldBlock`. `None`: its own
+    /// direction, so a read waits to read and a write to write.
     fn blocked(&self) -> Option<Blocked> {
         None
     }
@@ -69,14 +69,14 @@ pub trait Transport: Read + Write + Source + Send {
     fn close(&mut self) {}
 }
 
-/// Which readiness lets an operation go on: the record of what blocked.
+/// Which readiness lets an operation continue: the record of what blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
     /// There is something to read.
     Read,
     /// There is room to write.
     Write,
-    /// Whichever comes first.
+    /// Either of the two.
     Either,
 }
 
@@ -207,72 +207,62 @@ impl Stream {
 macro_rules! call {
     ($stream:expr, $method:ident($($argument:expr),*)) => {
         match $stream {
-            Stream::Tcp(stream) => stream.$method($($argument),*),
-            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*))?,
+            Stream::Tcp(stream) => Ok::<_, io::Error>(stream.$method($($argument),*)),
+            Stream::Other(stream) => catch_panic(|| stream.$method($($argument),*)),
         }
     };
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        call!(self, read(buffer))
+        call!(self, read(buffer))?
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        call!(self, write(bytes))
+        call!(self, write(bytes))?
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        call!(self, write_vectored(pieces))
+        call!(self, write_vectored(pieces))?
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        call!(self, flush())
+        call!(self, flush())?
     }
 }
 
 impl Source for Stream {
     fn register(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        call!(self, register(by, token, what))
+        call!(self, register(by, token, what))?
     }
 
     fn reregister(&mut self, by: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        call!(self, reregister(by, token, what))
+        call!(self, reregister(by, token, what))?
     }
 
     fn deregister(&mut self, by: &Registry) -> io::Result<()> {
-        call!(self, deregister(by))
+        call!(self, deregister(by))?
     }
 }
 
 impl Transport for Stream {
     fn handshake(&mut self) -> io::Result<()> {
-        call!(self, handshake())
+        call!(self, handshake())?
     }
 
     fn blocked(&self) -> Option<Blocked> {
-        match self {
-            Stream::Tcp(_) => None,
-            Stream::Other(stream) => catch_panic(|| stream.blocked()).unwrap_or_default(),
-        }
+        call!(self, blocked()).unwrap_or_default()
     }
 
     fn short_read_is_last(&self) -> bool {
-        match self {
-            Stream::Tcp(stream) => stream.short_read_is_last(),
-            Stream::Other(stream) => {
-                catch_panic(|| stream.short_read_is_last()).unwrap_or_default()
-            }
-        }
+        call!(self, short_read_is_last()).unwrap_or_default()
     }
 
     fn close(&mut self) {
-        if let Stream::Other(stream) = self {
-            // Whatever comes of it, the socket is closed next.
-            let _ = catch_panic(|| stream.close());
-        }
+        // A panic changes nothing: the socket is closed next.
+        let _ = call!(self, close());
     }
 }
 

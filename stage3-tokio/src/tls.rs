@@ -1,8 +1,8 @@
 //! TLS by rustls, over any stream.
 //!
-//! tokio-rustls moves the records, and no line of ours says what a read or a write waits for. Its
-//! rules, where we need more than tokio-rustls promises:
-//! - what was decrypted before an error is read before the error is told;
+//! tokio-rustls moves the records, and keeps the waker of a read or a write where it is needed. The
+//! rules of this file are those that tokio-rustls does not promise:
+//! - what was decrypted before an error is read before the error is returned;
 //! - a read that has to wait flushes: the session may owe its peer an alert, and the client polls
 //!   nothing else while it waits for a response;
 //! - a write hands over one record at most. So if it fails, the peer cannot have decrypted a byte
@@ -32,7 +32,7 @@ const RECORD: usize = 16 * 1024;
 /// A stream with TLS over it.
 struct TlsStream<S> {
     stream: tokio_rustls::client::TlsStream<S>,
-    /// It has failed. That is told when all that was decrypted before has been read.
+    /// It has failed. The error is returned when all that was decrypted before has been read.
     failed: Option<io::Error>,
 }
 

@@ -1,10 +1,10 @@
-//! The stream under a connection: TCP, and everything else.
+//! The stream under a connection: TCP, and all other streams.
 //!
 //! Its rules:
-//! - whatever reads and writes asynchronously will do. Nothing in here says which readiness an
-//!   operation waits for: a `poll_read` that must write first leaves the waker where it is needed;
-//! - TCP is called directly. All other streams are foreign code behind a pointer, and their panic
-//!   fails one request, not the client.
+//! - every type that reads and writes asynchronously is a transport. None of them says which readiness
+//!   an operation waits for: a `poll_read` that must write first leaves the waker with the writer;
+//! - TCP is called directly. All other streams are foreign code behind a pointer: a panic in one fails
+//!   one request, not the client.
 
 use std::{
     io::{self, IoSlice},

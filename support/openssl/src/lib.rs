@@ -10,7 +10,7 @@
 //! - while such a renegotiation is under way, only reads drive it. `SSL_write` would take a piece
 //!   of the body that lies in the socket for a part of the handshake, and kill the connection. So a
 //!   write waits for reads, whatever it has waited for before;
-//! - a record is never left half written ([`below`]). OpenSSL would put a renegotiation off until
+//! - a record is never left half written (`below`). OpenSSL would put a renegotiation off until
 //!   the record is out, and then begin it in the next `SSL_write`;
 //! - `SSL_OP_NO_RENEGOTIATION` is not set: with a full send buffer its refusal breaks the stream.
 //!
