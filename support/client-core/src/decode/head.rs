@@ -134,11 +134,10 @@ fn to_map(block: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, E
         let bad = |_| Error::protocol(format!("malformed field {}", field.name));
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Error::protocol("malformed field name"))?;
-        let value = if memchr::memchr(b'\n', field.value).is_some() {
-            HeaderValue::from_bytes(&unfold(field.value)).map_err(bad)?
-        } else {
-            HeaderValue::from_maybe_shared(block.slice_ref(field.value)).map_err(bad)?
-        };
+        // A value that spans lines is refused as it is, so only such a value is copied.
+        let value = HeaderValue::from_maybe_shared(block.slice_ref(field.value))
+            .or_else(|_| HeaderValue::from_bytes(&unfold(field.value)))
+            .map_err(bad)?;
         map.append(name, value);
     }
     Ok(map)
