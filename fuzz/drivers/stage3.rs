@@ -85,19 +85,18 @@ impl State {
 
     /// What the task does at the end of an exchange.
     fn after((mut connection, request, end): Ended) -> State {
-        let state = match end.close {
-            None => {
+        match end {
+            End::Reusable => {
                 let expiry = after(Instant::now(), connection.mark_idle());
+                request.complete(Ok(()));
                 State::Idle(connection, expiry)
             }
-            Some(reason) if end.retry => State::Over(Fate::Retry(reason)),
-            Some(reason) => State::Over(Fate::Closed(reason)),
-        };
-        match state {
-            State::Over(Fate::Retry(_)) => drop(request),
-            _ => request.complete(end.result),
+            End::Close(reason, result) => {
+                request.complete(result);
+                State::Over(Fate::Closed(reason))
+            }
+            End::Stale(reason) => State::Over(Fate::Retry(reason)),
         }
-        state
     }
 }
 

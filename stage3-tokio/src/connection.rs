@@ -1,15 +1,18 @@
 //! The life of one HTTP/1.1 connection.
 //!
 //! Its rules:
-//! - the request is sent while the response is received. Neither waits for the other. A response
-//!   that arrives early is handed on at once. The rest of the request is then sent while the server
-//!   reads, and the caller gets the end of the response when sending is over;
+//! - the request is sent while the response is received. Bytes that have arrived go first: sending
+//!   continues when a read would wait, or while the caller's window is full;
+//! - a response that arrives early is handed on at once. The rest of the request is then sent while
+//!   the server reads, and the caller gets the end of the response when sending is over. If sending
+//!   fails or takes too long, the connection is closed, but the call still succeeds;
 //! - a caller that leaves ends the exchange. The connection is kept if the head has come, the
-//!   request is sent, and the rest of the response is already here. Otherwise it is closed;
+//!   request is sent, and one read that does not wait brings the end of the response. Otherwise it
+//!   is closed;
 //! - the server may close a connection that is idle or reserved. The connection task notices that
-//!   in [`Connection::idle`] and takes no request. If it has taken one, [`End::retry`] says whether
-//!   the request is sent again on a fresh connection;
-//! - one limit of time runs at once, besides that of the whole call ([`Progress`]);
+//!   in [`Connection::idle`] and takes no request. If it has taken one, [`End::Stale`] says that
+//!   the request is to be sent again on a fresh connection;
+//! - one limit of time runs at a time, besides that of the whole call ([`Progress`]);
 //! - `select!` drops the futures that lost. So the bytes that were written or read, and the limits
 //!   of time, are in the fields of [`Connection`], and the next future continues from there;
 //! - nothing here depends on the pool, or on the runtime except for its timers. Any stream will do.
@@ -41,7 +44,8 @@ pub(crate) struct Connection {
     number: u64,
     config: Arc<Config>,
     allowance: Allowance,
-    /// The stream was watched until now, so it has not ended.
+    /// [`Connection::idle`] has watched the stream since the last exchange. It reports an end of
+    /// the stream, so the next exchange need not look for one.
     watched: bool,
     /// How long it may be idle after the last exchange.
     idle_timeout: Duration,
@@ -52,31 +56,32 @@ pub(crate) struct Connection {
 }
 
 /// How an exchange ended.
-pub(crate) struct End {
-    /// What completes the call: an error if the response is not whole.
-    pub(crate) result: Result<(), Error>,
-    /// Why the connection cannot serve another exchange, if it cannot.
-    pub(crate) close: Option<CloseReason>,
-    /// The connection was stale: the request is to be sent again instead of completed.
-    pub(crate) retry: bool,
+pub(crate) enum End {
+    /// The call succeeded, and the connection can serve another exchange.
+    Reusable,
+    /// The connection is to be closed, and the call completed with this result.
+    Close(CloseReason, Result<(), Error>),
+    /// The connection was stale. It is to be closed, and the request sent again.
+    Stale(CloseReason),
 }
 
-impl End {
-    fn failed(error: Error, reason: CloseReason) -> Self {
-        End { result: Err(error), close: Some(reason), retry: false }
-    }
-}
-
-/// Why a response did not become whole.
+/// Why [`Connection::receive`] stopped before the decoder saw the end of the response.
 enum Stop {
-    /// The stream ended, perhaps with an error.
+    /// The stream ended, perhaps with an error. That may still be the end of a body that has no
+    /// length.
     Ended(Option<io::Error>),
-    /// The caller left.
+    /// The caller has left.
     Gone,
     /// A limit of time ran out.
     Expired(TimeoutPhase),
     /// The response breaks a rule or exceeds a limit.
     Invalid(Error),
+}
+
+/// The caller's room for more of the response.
+enum Window {
+    Open,
+    Full,
 }
 
 impl Connection {
@@ -124,8 +129,12 @@ impl Connection {
 
     /// Closes the stream, which is shut down first unless it was reset.
     pub(crate) fn close(self, reason: CloseReason) {
-        let reset = [Some(reason), self.output.refused()].contains(&Some(CloseReason::Reset));
-        self.output.close(!reset);
+        let (output, reset) = (self.output, CloseReason::Reset);
+        if reason == reset || output.refused() == Some(reset) {
+            output.close();
+        } else {
+            output.shut_down();
+        }
     }
 
     /// Carries one request and its response. The request is to be completed afterwards, or sent
@@ -136,13 +145,12 @@ impl Connection {
     /// None: if this future is dropped before its end, the connection must be dropped too.
     pub(crate) async fn exchange(&mut self, request: &mut PendingRequest) -> End {
         let (reused, may_be_stale) = self.allowance.begin();
-        // The server may have closed the connection since its last response. Nothing is sent then.
+        // The server may have closed the connection since its last response. If the runtime knows
+        // of that already, nothing is sent. Otherwise `may_retry` decides when the stream ends.
         if !mem::take(&mut self.watched)
             && let Some(reason) = self.input.unsolicited().now_or_never()
         {
-            let expected = "expected the idle connection to be open";
-            let error = Error::ClosedEarly { expected, source: None };
-            return End { retry: true, ..End::failed(error, reason) };
+            return End::Stale(reason);
         }
         io_model!(checkout, request = request.number, connection = self.number);
         request.responder.exchange = Exchange {
@@ -158,26 +166,30 @@ impl Connection {
         match self.receive(request, &mut decoder).await {
             Ok(()) => {
                 let ceased = self.send_rest(request, &decoder).await;
-                self.whole(request, ceased, &decoder)
+                self.response_whole(request, ceased, &decoder)
             }
-            Err(Stop::Ended(error)) => self.ended(request, decoder, may_be_stale, error),
-            Err(Stop::Gone) => self.gone(request, decoder),
+            Err(Stop::Ended(error)) => self.stream_ended(request, decoder, may_be_stale, error),
+            Err(Stop::Gone) => self.caller_left(request, decoder),
             Err(Stop::Expired(phase)) => {
-                End::failed(Error::timeout(phase, &self.config), CloseReason::Timeout)
+                let error = Error::timeout(phase, &self.config);
+                End::Close(CloseReason::Timeout, Err(error))
             }
-            Err(Stop::Invalid(error)) => End::failed(error, CloseReason::ProtocolError),
+            Err(Stop::Invalid(error)) => End::Close(CloseReason::ProtocolError, Err(error)),
         }
     }
 
     /// Sends the request and receives the response. Resolves when the response is whole, even if
-    /// the request is not.
+    /// the request is not sent yet.
+    ///
+    /// The buffer is decoded as far as it can be before the next read. The bytes of one read may
+    /// exceed the caller's window; the read after it waits until there is room.
     async fn receive(
         &mut self,
         request: &mut PendingRequest,
         decoder: &mut Decoder,
     ) -> Result<(), Stop> {
         loop {
-            let until = self.keep_time(request, decoder, false)?;
+            let until = self.keep_time(request, decoder, Window::Open)?;
             select! {
                 biased;
                 read = self.input.read() => read.map_err(Stop::Ended)?,
@@ -190,13 +202,14 @@ impl Connection {
                 return Ok(());
             }
             self.wait_for_room(request, decoder).await?;
-            // A stream that is always ready, and spends no budget, would starve all other tasks.
+            // Sending ends with the request, but a server may send for ever. A stream that is always
+            // ready, and spends no budget, would then starve all other tasks.
             consume_budget().await;
         }
     }
 
-    /// Waits while the caller's window is full, and sends the request meanwhile. Also notices a
-    /// caller that left while there always was something to read.
+    /// Waits while the caller's window is full, and sends the request meanwhile. Also notices that
+    /// the caller has left, which `receive` does not while each of its reads is ready at once.
     async fn wait_for_room(
         &mut self,
         request: &mut PendingRequest,
@@ -206,7 +219,7 @@ impl Connection {
             return room.map_err(|Gone| Stop::Gone);
         }
         loop {
-            let until = self.keep_time(request, decoder, true)?;
+            let until = self.keep_time(request, decoder, Window::Full)?;
             select! {
                 biased;
                 room = room(&mut request.responder) => return room.map_err(|Gone| Stop::Gone),
@@ -217,7 +230,8 @@ impl Connection {
     }
 
     /// Sends what is left of the request after a response that came early, while the server reads
-    /// (RFC 9112 section 9.5). Returns why it ceased, unless the stream refused the rest.
+    /// (RFC 9112 section 9.5). Returns why it stopped before the end of the request, unless the
+    /// stream refused the rest.
     async fn send_rest(
         &mut self,
         request: &mut PendingRequest,
@@ -229,7 +243,7 @@ impl Connection {
         // The caller reads the response meanwhile. Its end comes at the completion.
         request.responder.deliver();
         loop {
-            let Ok(until) = self.keep_time(request, decoder, false) else {
+            let Ok(until) = self.keep_time(request, decoder, Window::Open) else {
                 return Some(CloseReason::Timeout);
             };
             if !self.output.is_sending() {
@@ -245,7 +259,8 @@ impl Connection {
         }
     }
 
-    /// Notes how far the exchange has come. Returns when the first of its limits of time runs out.
+    /// Notes how far the exchange has come, for the caller and for the limits of time. Returns when
+    /// the first of these runs out.
     ///
     /// # Errors
     ///
@@ -254,7 +269,7 @@ impl Connection {
         &mut self,
         request: &mut PendingRequest,
         decoder: &Decoder,
-        window_full: bool,
+        window: Window,
     ) -> Result<Option<Instant>, Stop> {
         if self.output.is_sent() {
             request.responder.request_sent();
@@ -264,7 +279,7 @@ impl Connection {
             sent: !self.output.is_sending(),
             received: self.input.received,
             head: decoder.has_head(),
-            window_full,
+            window_full: matches!(window, Window::Full),
         };
         let now = Instant::now();
         self.limit.update(progress, now, &self.config);
@@ -274,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// What a whole response means for the request.
+    /// How far the request is sent, when the response is whole. `Pending` if the rest is to be sent.
     fn upload(&self, decoder: &Decoder) -> Upload {
         let refused = self.output.refused().is_some();
         Upload::at_response_end(self.output.is_sent(), refused, decoder.keep_alive())
@@ -282,7 +297,7 @@ impl Connection {
 
     /// The response is whole. Decides whether the connection can serve another exchange. `ceased` is
     /// why the rest of the request was not sent, unless the stream refused it.
-    fn whole(
+    fn response_whole(
         &mut self,
         request: &PendingRequest,
         ceased: Option<CloseReason>,
@@ -295,18 +310,17 @@ impl Connection {
             keep_alive: decoder.keep_alive(),
             bytes_left: !self.input.buffer.is_empty(),
         };
-        let close = match self.allowance.after(outcome, &self.config) {
-            Ok(idle) => {
-                self.idle_timeout = idle;
-                None
+        match self.allowance.after(outcome, &self.config) {
+            Ok(idle_timeout) => {
+                self.idle_timeout = idle_timeout;
+                End::Reusable
             }
-            Err(reason) => Some(reason),
-        };
-        End { result: Ok(()), close, retry: false }
+            Err(reason) => End::Close(reason, Ok(())),
+        }
     }
 
     /// The stream ended: the end of the body, a stale connection, or a failure.
-    fn ended(
+    fn stream_ended(
         &mut self,
         request: &PendingRequest,
         mut decoder: Decoder,
@@ -314,12 +328,10 @@ impl Connection {
         error: Option<io::Error>,
     ) -> End {
         let end = decoder.eof(&self.input.buffer);
-        let refused = |sent: &mut io::Result<()>| {
-            sent.as_ref().is_err_and(|refusal| is_cause(refusal, &end))
-        };
-        let cause = error.or_else(|| self.output.sent.take_if(refused)?.err());
+        let refusal = || self.output.take_refusal_if(|refusal| is_cause(refusal, &end));
+        let cause = error.or_else(refusal);
         let Err((error, reason)) = stream_end(end, cause) else {
-            return self.whole(request, None, &decoder);
+            return self.response_whole(request, None, &decoder);
         };
         let failure = Failure {
             may_be_stale,
@@ -328,26 +340,28 @@ impl Connection {
             answered: self.input.received > 0 || reason == CloseReason::ProtocolError,
             retried: request.responder.exchange.attempts > 1,
         };
-        let retry = may_retry(&request.outgoing.method, failure);
-        End { retry, ..End::failed(error, reason) }
+        if may_retry(&request.outgoing.method, failure) {
+            return End::Stale(reason);
+        }
+        End::Close(reason, Err(error))
     }
 
-    /// The caller has left. If the request is sent, and one read that does not wait brings the rest
-    /// of the body, the connection can serve another exchange.
-    fn gone(&mut self, request: &PendingRequest, mut decoder: Decoder) -> End {
+    /// The caller has left. If the request is sent, and one read that does not wait brings the end
+    /// of the response, the connection may serve another exchange.
+    fn caller_left(&mut self, request: &PendingRequest, mut decoder: Decoder) -> End {
         if !decoder.has_head() {
             io_model!(cancel, connection = self.number, why = "the caller gave up");
-            return End::failed(Error::ShutDown, CloseReason::Cancelled);
+            return End::Close(CloseReason::Cancelled, Err(Error::ShutDown));
         }
         if !self.output.is_sending() && self.input.read().now_or_never().is_some() {
             while let Ok(Some(event)) = decoder.decode(&mut self.input.buffer) {
                 if let Event::End(_) = event {
-                    return self.whole(request, None, &decoder);
+                    return self.response_whole(request, None, &decoder);
                 }
             }
         }
         io_model!(cancel, connection = self.number, why = "the body was dropped");
-        End::failed(Error::ShutDown, CloseReason::BodyDropped)
+        End::Close(CloseReason::BodyDropped, Err(Error::ShutDown))
     }
 }
 

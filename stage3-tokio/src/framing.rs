@@ -30,22 +30,22 @@ pub(crate) struct Outbound {
     number: u64,
     /// Bytes of the request that the stream has taken.
     pub(crate) written: usize,
-    /// How sending ended: the stream has taken the whole request, or has failed.
-    pub(crate) sent: Option<io::Result<()>>,
+    /// How sending ended: the stream has taken the whole request, or refused the rest of it.
+    ended: Option<io::Result<()>>,
 }
 
 impl Outbound {
     pub(crate) fn new(stream: Writer, number: u64) -> Self {
-        Outbound { stream, number, written: 0, sent: None }
+        Outbound { stream, number, written: 0, ended: None }
     }
 
     /// Begins the next request.
     pub(crate) fn begin(&mut self) {
-        (self.written, self.sent) = (0, None);
+        (self.written, self.ended) = (0, None);
     }
 
     /// Sends more of a request. Resolves when the stream has taken bytes, and when sending has
-    /// ended, which [`Outbound::sent`] says.
+    /// ended, well or not: see [`Outbound::is_sending`].
     ///
     /// # Cancel safety
     ///
@@ -53,7 +53,7 @@ impl Outbound {
     pub(crate) async fn send(&mut self, request: &Outgoing) {
         match self.write(request).await {
             Ok(()) if self.written < request.len() => {}
-            result => self.sent = Some(result),
+            result => self.ended = Some(result),
         }
     }
 
@@ -76,27 +76,39 @@ impl Outbound {
         Ok(())
     }
 
-    /// Whether more of the request is to be sent.
+    /// Whether sending has not ended: the stream neither has the whole request nor refused it.
     pub(crate) fn is_sending(&self) -> bool {
-        self.sent.is_none()
+        self.ended.is_none()
     }
 
     /// Whether the stream has taken the whole request.
     pub(crate) fn is_sent(&self) -> bool {
-        matches!(self.sent, Some(Ok(())))
+        matches!(self.ended, Some(Ok(())))
     }
 
     /// Why the stream refused the rest of the request, if it did.
     pub(crate) fn refused(&self) -> Option<CloseReason> {
-        self.sent.as_ref()?.as_ref().err().map(CloseReason::of)
+        self.ended.as_ref()?.as_ref().err().map(CloseReason::of)
     }
 
-    /// Drops this half. If it is to be shut down, TLS sends `close_notify` first, unless the stream
-    /// would have to wait for that.
-    pub(crate) fn close(mut self, shut_down: bool) {
-        if shut_down {
-            _ = self.stream.shutdown().now_or_never();
-        }
+    /// Takes the error by which the stream refused the rest of the request, if it is `wanted`. For
+    /// a call that fails with this error: sending would begin again.
+    pub(crate) fn take_refusal_if(
+        &mut self,
+        wanted: impl FnOnce(&io::Error) -> bool,
+    ) -> Option<io::Error> {
+        self.ended.take_if(|ended| ended.as_ref().is_err_and(wanted))?.err()
+    }
+
+    /// Shuts this half down, and drops it. TLS sends `close_notify`, unless the stream would have to
+    /// wait for that.
+    pub(crate) fn shut_down(mut self) {
+        _ = self.stream.shutdown().now_or_never();
+        self.close();
+    }
+
+    /// Drops this half.
+    pub(crate) fn close(self) {
         if let Writer::Tcp(half) = self.stream {
             half.forget(); // no `shutdown`: dropping the other half closes the socket
         }
@@ -109,15 +121,15 @@ pub(crate) struct Inbound {
     /// The number of the connection, for recordings.
     number: u64,
     pub(crate) buffer: BytesMut,
-    /// How many bytes the buffer is to have room for at the next read.
-    room: usize,
+    /// Bytes that the buffer has space for after it has grown.
+    read_size: usize,
     /// Bytes that have come since the exchange began.
     pub(crate) received: u64,
 }
 
 impl Inbound {
     pub(crate) fn new(stream: Reader, number: u64) -> Self {
-        Inbound { stream, number, buffer: BytesMut::new(), room: SMALL, received: 0 }
+        Inbound { stream, number, buffer: BytesMut::new(), read_size: SMALL, received: 0 }
     }
 
     /// Reads once into the buffer, at least one byte.
@@ -131,9 +143,9 @@ impl Inbound {
     /// No byte is lost: what was read is in the buffer.
     pub(crate) async fn read(&mut self) -> Result<(), Option<io::Error>> {
         if self.buffer.capacity() - self.buffer.len() < SMALL {
-            self.buffer.reserve(self.room);
+            self.buffer.reserve(self.read_size);
         }
-        let room = self.buffer.capacity() - self.buffer.len();
+        let space = self.buffer.capacity() - self.buffer.len();
         let bytes = match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) => return Err(None),
             Ok(bytes) => bytes,
@@ -141,13 +153,14 @@ impl Inbound {
         };
         io_model!(read, connection = self.number, bytes);
         self.received += bytes as u64;
-        if bytes == room {
-            self.room = (self.room * 2).min(LARGE);
+        if bytes == space {
+            self.read_size = (self.read_size * 2).min(LARGE);
         }
         Ok(())
     }
 
-    /// Watches a stream on which no bytes are expected. Resolves when bytes or the end come.
+    /// Watches a stream on which no bytes are expected. Resolves when bytes or the end come. The
+    /// stream must then be closed, since a byte that came is lost.
     pub(crate) async fn unsolicited(&mut self) -> CloseReason {
         if !self.buffer.is_empty() {
             return CloseReason::Unsolicited;
@@ -159,9 +172,9 @@ impl Inbound {
         }
     }
 
-    /// Watches the stream behind a response, while the rest of the request is sent. Resolves when
-    /// the stream ends, not when bytes come: the server may still read. One of the bytes stays in
-    /// the buffer, so the connection is closed afterwards.
+    /// Watches the stream after a response, while the rest of the request is sent. Resolves when
+    /// the stream ends, not when bytes come: the server may still read. If bytes come, one of them
+    /// stays in the buffer, so the connection is closed when sending is over.
     pub(crate) async fn ended(&mut self) -> CloseReason {
         loop {
             if let Err(error) = self.read().await {
@@ -174,8 +187,8 @@ impl Inbound {
 
     /// Frees the buffer if it has grown.
     pub(crate) fn free_buffer(&mut self) {
-        if self.room > SMALL {
-            self.room = SMALL;
+        if self.read_size > SMALL {
+            self.read_size = SMALL;
             self.buffer = BytesMut::new();
         }
     }

@@ -11,7 +11,7 @@ use tokio::{select, time::Instant};
 
 use crate::{
     connect::connect,
-    connection::Connection,
+    connection::{Connection, End},
     pool::{Order, Slot},
 };
 
@@ -20,7 +20,8 @@ pub(crate) async fn run(mut slot: Slot) {
     let connected = select! {
         biased;
         result = connect(&slot.origin, &slot.pool.config, &slot.pool.setup) => result,
-        () = slot.abandoned() => Err(Error::ShutDown), // no waiter is left to receive the error
+        // The policy gives no waiter to an abandoned slot, so no caller receives this error.
+        () = slot.abandoned() => Err(Error::ShutDown),
     };
     match connected {
         Ok(stream) => {
@@ -42,17 +43,20 @@ async fn serve(mut connection: Connection, slot: Slot, mut order: Order) {
                 return slot.closed(reason);
             }
             Order::Serve(mut request) => {
-                let end = connection.exchange(&mut request).await;
-                let next = end.close.map_or_else(|| slot.checkin(), Order::Close);
-                if let Order::Close(reason) = next {
-                    connection.close(reason);
-                    if end.retry {
+                let (next, result) = match connection.exchange(&mut request).await {
+                    End::Reusable => (slot.checkin(), Ok(())),
+                    End::Close(reason, result) => (Order::Close(reason), result),
+                    End::Stale(reason) => {
+                        connection.close(reason);
                         return slot.retry(request, reason);
                     }
+                };
+                if let Order::Close(reason) = next {
+                    connection.close(reason);
                     slot.closed(reason);
-                    return request.complete(end.result);
+                    return request.complete(result);
                 }
-                request.complete(end.result);
+                request.complete(result);
                 next
             }
         };

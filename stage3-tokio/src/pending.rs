@@ -59,7 +59,8 @@ impl PendingRequest {
     }
 }
 
-/// Resolves when the caller gives up: when it drops its future, or the body of its response.
+/// Resolves when the caller leaves: when it drops its future, or the body of its response. A
+/// [`Responder`] has the reply until it has the body, so there always is one to wait for.
 pub(crate) async fn gone(responder: &mut Responder) {
     if let Some(ReplySender(reply)) = responder.reply() {
         reply.closed().await;
@@ -72,7 +73,7 @@ pub(crate) async fn gone(responder: &mut Responder) {
 ///
 /// # Errors
 ///
-/// [`Gone`] if the caller gave up.
+/// [`Gone`] if the caller has left.
 pub(crate) async fn room(responder: &mut Responder) -> Result<(), Gone> {
     if responder.is_cancelled() {
         return Err(Gone);

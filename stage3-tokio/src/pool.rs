@@ -131,7 +131,8 @@ impl Pool {
         self.tasks.wait().await;
     }
 
-    /// Reports an event to the policy, and carries out what it decides.
+    /// Reports an event to the policy, and carries out what it decides. Returns what the event
+    /// returns.
     fn event<T>(self: &Arc<Self>, event: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let result = event(&mut state);
@@ -145,10 +146,10 @@ impl Pool {
         result
     }
 
-    /// The next action of the policy.
+    /// What is to be done for the next action of the policy. `None` if there is no other.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<Deferred> {
         loop {
-            return Some(match state.policy.poll_action()? {
+            let deferred = match state.policy.poll_action()? {
                 Action::Wait { waiter } => {
                     let request = state.policy.request_mut(waiter);
                     let deadline = request.and_then(|request| request.deadline);
@@ -157,7 +158,7 @@ impl Pool {
                 Action::Connect { slot: id, origin, waiter } => {
                     let (pool, notifier) = (self.clone(), state.notifier(id));
                     let slot =
-                        Slot { pool, id, origin, notifier, connection: None, live: true };
+                        Slot { pool, id, origin, notifier, connection: None, held: true };
                     // Tracked from now on, so that the runtime does not end before it is started.
                     let task = Box::pin(self.tasks.track_future((self.connection_task)(slot)));
                     Deferred::Start { task, waiter }
@@ -165,8 +166,10 @@ impl Pool {
                 Action::Serve { slot } => state.notify(slot, "reserved"),
                 Action::Close { slot, reason } => state.notify(slot, reason.as_str()),
                 Action::Abandon { slot } => state.notify(slot, "abandoned"),
+                // No notification: a task without another order watches its idle connection.
                 Action::Idle { .. } => continue,
-            });
+            };
+            return Some(deferred);
         }
     }
 
@@ -189,8 +192,8 @@ impl Pool {
         }
     }
 
-    /// Starts the task that ends a wait at its deadline. The request keeps the handle, so the task
-    /// ends with it.
+    /// Starts the task that ends a wait at its deadline, whether or not the caller's future is
+    /// polled. The request keeps the handle, so the task ends with it.
     fn watch(self: &Arc<Self>, waiter: WaiterId, deadline: Instant) {
         let pool = self.clone();
         let task = self.runtime.spawn(async move {
@@ -201,11 +204,13 @@ impl Pool {
         });
         let mut expiry = Some(AbortOnDropHandle::new(task));
         if let Some(request) = self.state().policy.request_mut(waiter) {
+            // Swapped, so that an old handle is dropped after the lock is released.
             mem::swap(&mut request.expiry, &mut expiry);
         }
     }
 
-    /// The lock. What runs under it does not panic, and is not foreign code.
+    /// The lock. What runs under it does not panic, and is not foreign code: `connection_task` only
+    /// builds a future there, and nothing of that runs before it is spawned.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,8 +254,8 @@ pub(crate) struct Slot {
     id: SlotId,
     /// The number of the connection, once there is one.
     connection: Option<u64>,
-    /// It has not been given back.
-    live: bool,
+    /// It has not been given back to the pool.
+    held: bool,
 }
 
 impl Slot {
@@ -273,12 +278,12 @@ impl Slot {
     /// The attempt failed. If it found no file descriptor, the pool may close something and start
     /// another task for this slot. Otherwise the waiter gets the error, if it still waits.
     pub(crate) fn connect_failed(mut self, error: Error) {
-        self.live = false;
+        self.held = false;
         let failed = self.pool.event(|State { policy, .. }| {
-            match error.is_out_of_descriptors() && policy.out_of_descriptors(self.id) {
-                true => None,
-                false => policy.connect_failed(self.id),
+            if error.is_out_of_descriptors() && policy.out_of_descriptors(self.id) {
+                return None;
             }
+            policy.connect_failed(self.id)
         });
         if let Some(request) = failed {
             request.complete(Err(error));
@@ -308,12 +313,13 @@ impl Slot {
     pub(crate) fn retry(mut self, request: Box<PendingRequest>, reason: CloseReason) {
         let number = request.number;
         io_model!(retry, request = number, connection = self.connection, why = reason.as_str());
-        self.live = false;
-        self.pool.event(|state| match request.responder.is_cancelled() {
-            false => state.policy.retry(self.id, request, reason),
-            true => {
+        self.held = false;
+        self.pool.event(|state| {
+            if request.responder.is_cancelled() {
                 state.cancelled.push(*request);
                 state.policy.closed(self.id, reason);
+            } else {
+                state.policy.retry(self.id, request, reason);
             }
         });
     }
@@ -321,7 +327,7 @@ impl Slot {
     /// The connection is closed.
     pub(crate) fn closed(mut self, reason: CloseReason) {
         io_model!(close, connection = self.connection, why = reason.as_str());
-        self.live = false;
+        self.held = false;
         self.pool.event(|state| state.policy.closed(self.id, reason));
     }
 }
@@ -330,7 +336,7 @@ impl Slot {
 /// The client is closed then, and the waiters are dropped: each caller gets [`Error::ShutDown`].
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.live {
+        if !self.held {
             return;
         }
         self.pool.event(|State { policy, cancelled, .. }| {

@@ -64,8 +64,17 @@ fn exchange(
     let mut request = PendingRequest::new(outgoing, reply, deadline, config.body_window);
     let end = tokio::spawn(async move {
         let end = connection.exchange(&mut request).await;
-        let (close, retry) = (end.close, end.retry);
-        request.complete(end.result);
+        let (close, retry) = match end {
+            End::Reusable => {
+                request.complete(Ok(()));
+                (None, false)
+            }
+            End::Close(reason, result) => {
+                request.complete(result);
+                (Some(reason), false)
+            }
+            End::Stale(reason) => (Some(reason), true),
+        };
         (close, retry, connection)
     });
     (end, caller)

@@ -17,17 +17,10 @@ pub(crate) struct Connection {
     exchanges: u64,
 }
 
-pub(crate) struct End {
-    pub(crate) result: Result<(), Error>,
-    pub(crate) close: Option<CloseReason>,
-    pub(crate) retry: bool,
-}
-
-impl End {
-    fn failed(close: CloseReason, retry: bool) -> Self {
-        let error = Error::ClosedEarly { expected: "a response", source: None };
-        End { result: Err(error), close: Some(close), retry }
-    }
+pub(crate) enum End {
+    Reusable,
+    Close(CloseReason, Result<(), Error>),
+    Stale(CloseReason),
 }
 
 impl Connection {
@@ -69,11 +62,15 @@ impl Connection {
         let attempts = responder.exchange.attempts + 1;
         self.exchanges += 1;
         if self.number == 1 && self.stream.0.end.lock().unwrap().has_come {
-            return End::failed(CloseReason::PeerClosed, reused && attempts == 1);
+            if reused && attempts == 1 {
+                return End::Stale(CloseReason::PeerClosed);
+            }
+            let error = Error::ClosedEarly { expected: "a response", source: None };
+            return End::Close(CloseReason::PeerClosed, Err(error));
         }
         responder.exchange = Exchange { connection, reused, attempts, upload: Upload::Whole };
         if responder.is_cancelled() {
-            return End::failed(CloseReason::Cancelled, false);
+            return End::Close(CloseReason::Cancelled, Err(Error::ShutDown));
         }
         responder.event(Event::Head(Head {
             status: http::StatusCode::OK,
@@ -81,7 +78,7 @@ impl Connection {
             headers: http::HeaderMap::new(),
             length: BodyLength::Exact(0),
         }));
-        End { result: Ok(()), close: None, retry: false }
+        End::Reusable
     }
 
     pub(crate) fn close(self, _: CloseReason) {}
