@@ -114,7 +114,7 @@ impl Subject for Driver {
         self.now = self.now + time;
         let deadline = self.connection.as_ref().and_then(Connection::deadline);
         if deadline.is_some_and(|deadline| deadline <= self.now) {
-            self.act(|connection, now, _| connection.expire(now));
+            self.act(Connection::expire);
         }
     }
 

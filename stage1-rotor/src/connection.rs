@@ -213,14 +213,14 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn notified(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         match &self.in_flight {
             Some(exchange) if exchange.responder.is_cancelled() => {
-                self.end(Ending::Left(CloseReason::Cancelled))
+                self.end(Ending::Left(CloseReason::Cancelled), scratch)
             }
             _ => self.advance(now, scratch),
         }
     }
 
     /// The deadline has passed. A response that is whole stays whole.
-    pub(crate) fn expire(&mut self, now: Time) -> Next {
+    pub(crate) fn expire(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         let Some(exchange) = &self.in_flight else {
             return match passed(Some(self.expiry), now) {
                 true => Next::close(CloseReason::IdleExpired),
@@ -230,11 +230,11 @@ impl<T: Transport> Connection<T> {
         match exchange.limit.expired(exchange.deadline, now) {
             None => Next::Wait,
             Some(_) if exchange.response_whole => {
-                self.end(Ending::Whole(Some(CloseReason::Timeout)))
+                self.end(Ending::Whole(Some(CloseReason::Timeout)), scratch)
             }
             Some(limit) => {
                 let error = Error::timeout(limit, &self.config);
-                self.end(Ending::Failed(error, CloseReason::Timeout))
+                self.end(Ending::Failed(error, CloseReason::Timeout), scratch)
             }
         }
     }
@@ -242,10 +242,10 @@ impl<T: Transport> Connection<T> {
     /// Does all that can be done now: writes, then reads.
     fn advance(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         let Connection { transport, framing, in_flight, config, waker, .. } = self;
-        let Some(exchange) = in_flight else { return self.probe(scratch) };
+        let Some(exchange) = in_flight else { return self.check_idle(scratch) };
         exchange.write(framing, transport);
         if exchange.response_whole && exchange.progress.sent {
-            return self.end(Ending::Whole(None));
+            return self.end(Ending::Whole(None), scratch);
         }
         for _ in 0..READS_IN_A_ROW {
             match exchange.read(framing, transport, waker, scratch) {
@@ -256,36 +256,20 @@ impl<T: Transport> Connection<T> {
                     let may_write = !exchange.progress.sent && framing.may_write();
                     return if may_write { Next::Again } else { Next::Wait };
                 }
-                ReadOutcome::Over(ending) => return self.end(ending),
+                ReadOutcome::Over(ending) => return self.end(ending, scratch),
             }
         }
         exchange.limit.update(exchange.progress, now, config);
         Next::Again
     }
 
-    /// While idle: what can be read is the end of the stream, or bytes that no request asked for.
-    fn probe(&mut self, scratch: &mut [u8]) -> Next {
-        // If this fails, the read fails too, or finds the end.
-        let _ = self.framing.flush(&mut self.transport);
-        if !self.framing.may_read() {
-            return Next::Wait;
-        }
-        let reason = match self.framing.read(&mut self.transport, scratch) {
-            Ok(Input::Blocked) => return Next::Wait,
-            Ok(Input::Bytes(_)) => CloseReason::Unsolicited,
-            Ok(Input::End) => CloseReason::PeerClosed,
-            Err(error) => CloseReason::of(&error),
-        };
-        Next::close(reason)
-    }
-
     /// Ends the exchange. Only here is decided what the caller gets last, and whether the
     /// connection stays open.
-    fn end(&mut self, ending: Ending) -> Next {
+    fn end(&mut self, ending: Ending, scratch: &mut [u8]) -> Next {
         let Some(exchange) = self.in_flight.take() else { return Next::Wait };
         match ending {
             Ending::Whole(ceased) => {
-                let reusable = self.reuse(&exchange, ceased);
+                let reusable = self.reuse(&exchange, ceased, scratch);
                 let completion = Completion::Finish(exchange.responder);
                 match reusable {
                     Ok(()) => Next::Free(completion),
@@ -316,18 +300,42 @@ impl<T: Transport> Connection<T> {
         &mut self,
         exchange: &InFlight,
         ceased: Option<CloseReason>,
+        scratch: &mut [u8],
     ) -> Result<(), CloseReason> {
         let outcome = Outcome {
-            upload: exchange.responder.exchange.upload.ended(),
+            upload: exchange.responder.exchange.upload,
             ceased: ceased.or(exchange.write_error.as_ref().map(CloseReason::of)),
             close: exchange.request.close,
             keep_alive: exchange.decoder.keep_alive(),
             bytes_left: exchange.bytes_left || !self.framing.buffer.is_empty(),
         };
         self.idle_timeout = self.allowance.after(outcome, &self.config)?;
-        match self.framing.is_hung_up() {
-            true => Err(CloseReason::PeerClosed),
-            false => Ok(()),
+        self.probe(scratch)
+    }
+
+    fn check_idle(&mut self, scratch: &mut [u8]) -> Next {
+        // If this fails, the read of the same event fails too, or finds the end.
+        let _ = self.framing.flush(&mut self.transport);
+        match self.probe(scratch) {
+            Ok(()) => Next::Wait,
+            Err(reason) => Next::close(reason),
+        }
+    }
+
+    /// Reads from an idle connection, if its socket is readable.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has to be closed.
+    fn probe(&mut self, scratch: &mut [u8]) -> Result<(), CloseReason> {
+        if !self.framing.may_read() {
+            return Ok(());
+        }
+        match self.framing.read(&mut self.transport, scratch) {
+            Ok(Input::Blocked) => Ok(()),
+            Ok(Input::Bytes(_)) => Err(CloseReason::Unsolicited),
+            Ok(Input::End) => Err(CloseReason::PeerClosed),
+            Err(error) => Err(CloseReason::of(&error)),
         }
     }
 }
@@ -352,6 +360,7 @@ impl InFlight {
                 self.responder.request_sent();
             }
             Err(error) => {
+                // Nothing more will be written.
                 self.progress.sent = true;
                 self.write_error = Some(error);
             }
@@ -369,6 +378,7 @@ impl InFlight {
         if self.room(waker) == Poll::Ready(Err(Gone)) {
             return ReadOutcome::Over(self.read_last(framing, from, scratch));
         }
+        // After a failed write, read even without an event: an answer may be there.
         let is_blocked = !framing.may_read() && self.write_error.is_none();
         if self.progress.window_full || is_blocked {
             return ReadOutcome::Blocked;
@@ -475,13 +485,13 @@ impl InFlight {
     /// Whether the request may be sent again after its exchange has failed for this reason.
     fn may_retry(&self, reason: CloseReason) -> bool {
         let failure = Failure {
+            reason,
             may_be_stale: self.may_be_stale,
             written: self.progress.written > 0,
             answered: self.progress.received > 0,
             retried: self.responder.exchange.attempts > 1,
         };
-        matches!(reason, CloseReason::PeerClosed | CloseReason::Reset)
-            && may_retry(&self.request.method, failure)
+        may_retry(&self.request.method, failure)
     }
 
     /// Returns the request, to be sent again on a fresh connection.
@@ -489,7 +499,7 @@ impl InFlight {
         let InFlight { number, request, responder, deadline, .. } = self;
         let Exchange { connection, attempts, .. } = responder.exchange;
         io_model!(retry, request = number, connection, why = reason.as_str());
-        // Nothing was received, so the caller waits for everything.
+        // No byte of a response came, so the caller still waits for the head. No reply: it has left.
         let Some(reply) = responder.into_reply() else { return Next::close(reason) };
         let attempts = attempts + 1;
         Next::Retry(reason, PendingRequest { number, request, reply, deadline, attempts })

@@ -77,11 +77,6 @@ impl Framing {
         self.write_on != Blocked::Read && self.ready.writable
     }
 
-    /// Whether the peer has ended its side. Its last bytes may still be unread.
-    pub(crate) fn is_hung_up(&self) -> bool {
-        self.ready.hup
-    }
-
     /// Writes the rest of a request, head and body in one call, until the transport takes no more.
     /// Returns whether all of it is sent.
     ///

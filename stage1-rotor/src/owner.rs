@@ -77,7 +77,7 @@ impl ConnectionMachine {
         scope: &mut Scope<'_, Context>,
     ) -> Transition<Self> {
         io_model!(timer, connection = self.connection.number());
-        let next = self.connection.expire(scope.now());
+        let next = self.connection.expire(scope.now(), &mut scope.scratch);
         self.proceed(next, scope)
     }
 

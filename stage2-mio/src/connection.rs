@@ -248,7 +248,6 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn cancel(&mut self, number: u64, cx: &mut LoopContext<'_>) -> Next {
         match &self.state {
             State::InFlight(exchange) if exchange.number == number => {
-                io_model!(cancel, connection = self.number, why = "the caller gave up");
                 self.end(Ending::Left(CloseReason::Cancelled), cx)
             }
             _ => Next::Wait,
@@ -291,8 +290,17 @@ impl<T: Transport> Connection<T> {
                     Err(reason) => Next::Close(reason, completion),
                 }
             }
-            Ending::Failed(error, reason) => exchange.fail(error, reason, &self.framing),
-            Ending::Left(reason) => Next::close(reason),
+            Ending::Failed(error, reason) => {
+                exchange.retry_or_fail(error, reason, &self.framing)
+            }
+            Ending::Left(reason) => {
+                let why = match reason {
+                    CloseReason::Cancelled => "the caller gave up",
+                    _ => "the body was dropped",
+                };
+                io_model!(cancel, connection = self.number, why);
+                Next::close(reason)
+            }
         }
     }
 
@@ -349,18 +357,20 @@ impl<T: Transport> Connection<T> {
 // ===== impl InFlight =====
 
 impl InFlight {
-    /// Writes what the socket takes of the request, and what the transport holds back.
+    /// Writes the rest of the request, or else what the transport has to send of its own. If that
+    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
     fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
+        if self.is_sent() {
+            let _ = framing.flush(to);
+            return;
+        }
         if self.write_error.is_some() {
             return;
         }
-        if let Err(error) = framing.write(to, &self.request) {
-            self.write_error = Some(error);
-            // The reads find out whether the peer answered before it closed.
-            framing.note(Readiness { readable: true, writable: true, hung_up: true });
-        }
-        if framing.is_sent() {
-            self.responder.request_sent();
+        match framing.write(to, &self.request) {
+            Ok(()) if framing.is_sent() => self.responder.request_sent(),
+            Ok(()) => {}
+            Err(error) => self.write_error = Some(error),
         }
     }
 
@@ -382,12 +392,15 @@ impl InFlight {
     ) -> ReadOutcome {
         let room = self.room(cx);
         if self.response_whole {
-            return self.await_request_end(room, framing, from, cx);
+            return self.check_upload(room, framing, from, cx);
         }
-        match room {
-            Poll::Ready(Ok(())) if framing.may_read() => {}
-            Poll::Ready(Ok(())) | Poll::Pending => return ReadOutcome::Blocked,
-            Poll::Ready(Err(Gone)) => return self.read_last(framing, from, cx),
+        if room == Poll::Ready(Err(Gone)) {
+            return ReadOutcome::Over(self.read_last(framing, from, cx));
+        }
+        // After a failed write, read even without an event: an answer may be there.
+        let is_blocked = !framing.may_read() && self.write_error.is_none();
+        if self.window_full || is_blocked {
+            return ReadOutcome::Blocked;
         }
         match framing.read(from, cx.buffer) {
             Ok(Input::Blocked) => match self.write_error.take() {
@@ -416,53 +429,54 @@ impl InFlight {
         framing: &mut Framing,
         from: &mut T,
         cx: &mut LoopContext<'_>,
-    ) -> ReadOutcome {
+    ) -> Ending {
         if self.is_sent()
             && let Ok(Input::Bytes(_)) = framing.read(from, cx.buffer)
             && let Some(whole @ Ending::Whole(_)) = self.decode(framing)
         {
-            return ReadOutcome::Over(whole);
+            return whole;
         }
-        self.body_dropped()
-    }
-
-    fn body_dropped(&self) -> ReadOutcome {
-        let connection = self.responder.exchange.connection;
-        io_model!(cancel, connection, why = "the body was dropped");
-        ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped))
+        Ending::Left(CloseReason::BodyDropped)
     }
 
     /// The response is whole. Looks whether the request is sent, or cannot be sent any further.
     /// Bytes that come meanwhile are dropped.
-    fn await_request_end<T: Transport>(
+    fn check_upload<T: Transport>(
         &mut self,
         room: Poll<Result<(), Gone>>,
         framing: &mut Framing,
         from: &mut T,
         cx: &mut LoopContext<'_>,
     ) -> ReadOutcome {
-        let ceased = match &self.write_error {
-            _ if self.is_sent() => None,
-            Some(error) => Some(CloseReason::of(error)),
-            None if room == Poll::Ready(Err(Gone)) => return self.body_dropped(),
-            None if !framing.may_read() => return ReadOutcome::Blocked,
-            None => match framing.read(from, cx.buffer) {
-                Ok(Input::Blocked) => return ReadOutcome::Blocked,
-                Ok(Input::Bytes(_)) => {
-                    self.discard(framing);
-                    return ReadOutcome::More;
-                }
-                Ok(Input::End) => Some(CloseReason::PeerClosed),
-                Err(error) => Some(CloseReason::of(&error)),
-            },
+        let ceased = self.write_error.as_ref().map(CloseReason::of);
+        if self.is_sent() || ceased.is_some() {
+            return ReadOutcome::Over(Ending::Whole(ceased));
+        }
+        if room == Poll::Ready(Err(Gone)) {
+            return ReadOutcome::Over(Ending::Left(CloseReason::BodyDropped));
+        }
+        if !framing.may_read() {
+            return ReadOutcome::Blocked;
+        }
+        let ceased = match framing.read(from, cx.buffer) {
+            Ok(Input::Blocked) => return ReadOutcome::Blocked,
+            Ok(Input::Bytes(_)) => {
+                self.discard(framing);
+                return ReadOutcome::More;
+            }
+            Ok(Input::End) => CloseReason::PeerClosed,
+            Err(error) => CloseReason::of(&error),
         };
-        ReadOutcome::Over(Ending::Whole(ceased))
+        ReadOutcome::Over(Ending::Whole(Some(ceased)))
     }
 
     /// Decodes what came, and gives it to the caller. Returns how the exchange ends, if it does.
     fn decode(&mut self, framing: &mut Framing) -> Option<Ending> {
         match framing.receive(&mut self.responder) {
             Ok(true) => self.response_end(framing),
+            Ok(false) if self.responder.is_cancelled() => {
+                Some(Ending::Left(CloseReason::Cancelled))
+            }
             Ok(false) => None,
             Err(error) => Some(Ending::Failed(error, CloseReason::ProtocolError)),
         }
@@ -521,21 +535,21 @@ impl InFlight {
         })
     }
 
-    /// Fails the call, unless the connection was stale and the request may be sent again.
-    fn fail(self, error: Error, reason: CloseReason, framing: &Framing) -> Next {
+    /// Retries the request if the stream ended and [`may_retry`] allows it. Otherwise fails the call.
+    fn retry_or_fail(self, error: Error, reason: CloseReason, framing: &Framing) -> Next {
         let Exchange { connection, attempts, .. } = self.responder.exchange;
         let failure = Failure {
+            reason,
             may_be_stale: self.may_be_stale,
             written: framing.written() > 0,
             answered: framing.received() > 0,
             retried: attempts > 1,
         };
-        let ended = matches!(reason, CloseReason::PeerClosed | CloseReason::Reset);
-        if !ended || !may_retry(&self.request.method, failure) {
+        if !may_retry(&self.request.method, failure) {
             return Next::Close(reason, Completion::Fail(self.responder, error));
         }
         io_model!(retry, request = self.number, connection, why = reason.as_str());
-        // Nothing was received, so the caller waits for everything.
+        // No byte of a response came, so the caller still waits for the head. No reply: it has left.
         let Some(reply) = self.responder.into_reply() else { return Next::close(reason) };
         let InFlight { request, deadline, .. } = self;
         let timer = Armed::default();

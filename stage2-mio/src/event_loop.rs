@@ -239,7 +239,7 @@ impl EventLoop {
     fn expire(&mut self, deadline: Deadline) {
         match deadline {
             Deadline::Waiter(waiter) => {
-                io_model!(timer, request = waiter.number());
+                io_model!(timer, request = waiter.number(), why = "total");
                 self.expire_waiter(waiter);
             }
             Deadline::Entry(key) => {

@@ -334,10 +334,10 @@ impl Connection {
             return self.response_whole(request, None, &decoder);
         };
         let failure = Failure {
+            reason,
             may_be_stale,
             written: self.output.written > 0,
-            // A record that TLS rejects is an answer too.
-            answered: self.input.received > 0 || reason == CloseReason::ProtocolError,
+            answered: self.input.received > 0,
             retried: request.responder.exchange.attempts > 1,
         };
         if may_retry(&request.outgoing.method, failure) {

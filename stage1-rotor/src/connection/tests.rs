@@ -81,6 +81,9 @@ impl Write for Script {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if let Some(kind) = self.write_error {
+            return Err(kind.into());
+        }
         if self.room < self.held {
             return self.block(None);
         }
@@ -357,7 +360,7 @@ fn an_early_response_is_whole_however_sending_ends() {
         (
             |scene| {
                 let deadline = scene.connection.deadline().unwrap();
-                scene.connection.expire(deadline)
+                scene.connection.expire(deadline, &mut scene.scratch)
             },
             CloseReason::Timeout,
         ),
@@ -514,7 +517,10 @@ fn each_limit_of_time_has_its_turn() {
     scene.read(b"a");
     let deadline = after(scene.now, second * 2);
     assert_eq!(scene.connection.deadline(), Some(deadline), "a piece restarts it");
-    assert_eq!(closed(scene.connection.expire(deadline)), Some(CloseReason::Timeout));
+    assert_eq!(
+        closed(scene.connection.expire(deadline, &mut scene.scratch)),
+        Some(CloseReason::Timeout)
+    );
     let mut body = scene.body();
     assert_eq!(
         [frame(&mut body), frame(&mut body)],
@@ -531,7 +537,7 @@ fn a_server_may_shorten_the_time_that_a_connection_is_kept() {
     assert!(matches!(scene.connection.mark_idle(scene.now, &mut scene.scratch), Next::Wait));
     let deadline = after(scene.now, Duration::from_secs(2));
     assert_eq!(scene.connection.deadline(), Some(deadline));
-    let next = scene.connection.expire(deadline);
+    let next = scene.connection.expire(deadline, &mut scene.scratch);
     assert_eq!(closed(next), Some(CloseReason::IdleExpired));
 }
 
@@ -632,6 +638,23 @@ fn what_the_transport_holds_back_is_sent_though_no_exchange_writes() {
         assert!(matches!(scene.event(WRITABLE), Next::Wait));
         assert_eq!(scene.connection.transport.held, 0);
     }
+}
+
+#[test]
+fn a_flush_that_fails_after_the_request_was_sent_does_not_fail_the_call() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.connection.transport.write_error = Some(io::ErrorKind::BrokenPipe);
+    assert!(matches!(scene.event(READABLE), Next::Wait));
+    assert!(freed(scene.read(b"HTTP/1.1 204 \r\n\r\n")));
+}
+
+#[test]
+fn bytes_that_can_be_read_after_the_response_end_the_connection() {
+    let mut scene = scene(Config::new());
+    scene.start();
+    scene.connection.transport.input.extend([&b"HTTP/1.1 204 \r\n"[..], b"\r\n", b"x"].map(Ok));
+    assert_eq!(closed(scene.event(HUNG_UP)), Some(CloseReason::Unsolicited));
 }
 
 #[test]

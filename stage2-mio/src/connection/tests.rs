@@ -37,6 +37,8 @@ struct Script {
     written: Vec<u8>,
     /// What a write without room waits for, if it is not writability.
     write_on: Option<Blocked>,
+    /// Why a flush fails, if it does.
+    flush_error: Option<io::ErrorKind>,
     /// Bytes that it holds back until they can be flushed.
     held: usize,
     /// What the operation waits for that last returned `WouldBlock`.
@@ -87,6 +89,9 @@ impl Write for Script {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if let Some(kind) = self.flush_error {
+            return Err(kind.into());
+        }
         match self.room {
             Some(room) if room < self.held => self.block(None),
             _ => {
@@ -617,6 +622,31 @@ fn what_the_transport_holds_back_is_sent_though_no_request_is_written() {
         assert!(matches!(f.event(WRITABLE, []), Next::Wait));
         assert_eq!(f.connection.transport.held, 0);
     }
+}
+
+#[test]
+fn a_flush_that_fails_after_the_request_was_sent_does_not_fail_the_call() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    f.connection.transport.flush_error = Some(io::ErrorKind::BrokenPipe);
+    assert!(matches!(f.event(READABLE, []), Next::Wait));
+    assert_eq!(fate(f.event_bytes(OK)), Ok(()));
+}
+
+#[test]
+fn bytes_that_can_be_read_after_the_response_end_the_connection() {
+    let mut f = Fixture::new(Config::new());
+    let _call = f.get();
+    let said = [OK, b"x"].map(|bytes| Said::Bytes(bytes.to_vec()));
+    assert_eq!(fate(f.event(HUNG_UP, said)), Err(CloseReason::Unsolicited));
+}
+
+#[test]
+fn a_caller_that_gives_up_as_the_head_comes_gets_nothing() {
+    let mut f = Fixture::new(Config::new());
+    f.get().cancel();
+    let half = &OK[..OK.len() - 1];
+    assert_eq!(fate(f.event_bytes(half)), Err(CloseReason::Cancelled));
 }
 
 #[test]

@@ -555,6 +555,7 @@ impl Model {
     ) -> Result {
         let call = &self.calls[exchange.call];
         let failure = Failure {
+            reason,
             may_be_stale: exchange.may_be_stale,
             written: true,
             answered: false,
