@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Watches the idle connection until it is `notified` or `expiry` has passed. Returns whether
-    /// `expiry` has passed.
+    /// `expiry` has passed. If the stream has ended, that is reported first.
     ///
     /// # Errors
     ///
@@ -165,8 +165,8 @@ impl Connection {
         let mut decoder = Decoder::new(&request.outgoing.method, Limits::from(&*self.config));
         match self.receive(request, &mut decoder).await {
             Ok(()) => {
-                let ceased = self.send_rest(request, &decoder).await;
-                self.response_whole(request, ceased, &decoder)
+                let stopped = self.send_rest(request, &decoder).await;
+                self.response_whole(request, stopped, &decoder)
             }
             Err(Stop::Ended(error)) => self.stream_ended(request, decoder, may_be_stale, error),
             Err(Stop::Gone) => self.caller_left(request, decoder),
@@ -276,7 +276,7 @@ impl Connection {
         }
         let progress = Progress {
             written: self.output.written,
-            sent: !self.output.is_sending(),
+            sent: !self.output.is_sending(), // or refused
             received: self.input.received,
             head: decoder.has_head(),
             window_full: matches!(window, Window::Full),
@@ -295,17 +295,17 @@ impl Connection {
         Upload::at_response_end(self.output.is_sent(), refused, decoder.keep_alive())
     }
 
-    /// The response is whole. Decides whether the connection can serve another exchange. `ceased` is
+    /// The response is whole. Decides whether the connection can serve another exchange. `stopped` is
     /// why the rest of the request was not sent, unless the stream refused it.
     fn response_whole(
         &mut self,
         request: &PendingRequest,
-        ceased: Option<CloseReason>,
+        stopped: Option<CloseReason>,
         decoder: &Decoder,
     ) -> End {
         let outcome = Outcome {
             upload: self.upload(decoder),
-            ceased: ceased.or(self.output.refused()),
+            ceased: stopped.or(self.output.refused()),
             close: request.outgoing.close,
             keep_alive: decoder.keep_alive(),
             bytes_left: !self.input.buffer.is_empty(),

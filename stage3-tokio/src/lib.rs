@@ -64,6 +64,11 @@
 //!
 //! `owner`, then `connection`: together they are the life of a connection from top to bottom. Then
 //! `pool`, which starts connection tasks and says to each what its slot does next.
+//!
+//! Five types of [`client_core`] recur in `connection`: `Responder` hands the response to the caller;
+//! `Upload` says how much of the request was sent; `TimeLimit` is the limit of time that runs now;
+//! `Outcome` is how an exchange has left its connection; `Allowance` decides from that whether the
+//! connection may serve another one, and how long it may be idle.
 
 #![forbid(unsafe_code)]
 

@@ -11,7 +11,7 @@
 //!   returns the waiter to its old place. If it dies later, the task gives the request back, to be
 //!   sent again ([`Slot::retry`]), or the request fails;
 //! - a caller that leaves takes its request out of the pool ([`Pool::cancel`]). If a connection task
-//!   has taken the request already, the exchange notices that the caller is gone;
+//!   has taken the request already, the exchange notices that the caller has left;
 //! - an event and its decisions happen under one lock. Tasks are started and notified, and
 //!   requests dropped, after the lock is released: that runs foreign code, such as wakers and the
 //!   owners of bodies, which may call the pool.
