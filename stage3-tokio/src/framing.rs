@@ -31,17 +31,17 @@ pub(crate) struct Outbound {
     /// Bytes of the request that the stream has taken.
     pub(crate) written: usize,
     /// How sending ended: the stream has taken the whole request, or refused the rest of it.
-    ended: Option<io::Result<()>>,
+    result: Option<io::Result<()>>,
 }
 
 impl Outbound {
     pub(crate) fn new(stream: Writer, number: u64) -> Self {
-        Outbound { stream, number, written: 0, ended: None }
+        Outbound { stream, number, written: 0, result: None }
     }
 
     /// Begins the next request.
     pub(crate) fn begin(&mut self) {
-        (self.written, self.ended) = (0, None);
+        (self.written, self.result) = (0, None);
     }
 
     /// Sends more of a request. Resolves when the stream has taken bytes, and when sending has
@@ -53,7 +53,7 @@ impl Outbound {
     pub(crate) async fn send(&mut self, request: &Outgoing) {
         match self.write(request).await {
             Ok(()) if self.written < request.len() => {}
-            result => self.ended = Some(result),
+            result => self.result = Some(result),
         }
     }
 
@@ -78,26 +78,26 @@ impl Outbound {
 
     /// Whether sending has not ended: the stream neither has the whole request nor refused it.
     pub(crate) fn is_sending(&self) -> bool {
-        self.ended.is_none()
+        self.result.is_none()
     }
 
     /// Whether the stream has taken the whole request.
     pub(crate) fn is_sent(&self) -> bool {
-        matches!(self.ended, Some(Ok(())))
+        matches!(self.result, Some(Ok(())))
     }
 
     /// Why the stream refused the rest of the request, if it did.
     pub(crate) fn refused(&self) -> Option<CloseReason> {
-        self.ended.as_ref()?.as_ref().err().map(CloseReason::of)
+        self.result.as_ref()?.as_ref().err().map(CloseReason::of)
     }
 
-    /// Takes the error by which the stream refused the rest of the request, if it is `wanted`. For
-    /// a call that fails with this error: sending would begin again.
+    /// Takes the error by which the stream refused the rest of the request, if it is `wanted`. Only
+    /// for a call that fails with this error, since sending would begin again.
     pub(crate) fn take_refusal_if(
         &mut self,
         wanted: impl FnOnce(&io::Error) -> bool,
     ) -> Option<io::Error> {
-        self.ended.take_if(|ended| ended.as_ref().is_err_and(wanted))?.err()
+        self.result.take_if(|result| result.as_ref().is_err_and(wanted))?.err()
     }
 
     /// Shuts this half down, and drops it. TLS sends `close_notify`, unless the stream would have to
