@@ -1,7 +1,7 @@
 //! The life of one HTTP/1.1 connection, over any transport.
 //!
-//! A connection reaches no loop, no pool and no clock. The machine that owns it reports what
-//! happened: the socket is ready ([`Connection::ready`]), the machine was notified
+//! A connection has no access to the loop, the pool or the clock. The machine that owns it reports
+//! what happened: the socket is ready ([`Connection::ready`]), the machine was notified
 //! ([`Connection::notified`]), or the deadline has passed ([`Connection::expire`]). The connection
 //! then does what it can without blocking, and returns what the machine has to do ([`Next`]).
 //!
@@ -10,22 +10,25 @@
 //!   each other;
 //! - a response can arrive *early*: before the request is sent. The caller gets its head and its
 //!   body as they arrive, and sending goes on. The caller gets the end of the body when the request
-//!   is sent, or cannot be sent any further ([`Exchange::upload`]). Bytes behind an early response
-//!   are discarded, and the connection is closed when sending is over. If the response announces
-//!   the end of the connection, the rest of the request is not sent;
+//!   is sent, or cannot be sent any further ([`Exchange::upload`]). Bytes that follow an early
+//!   response are discarded. If there were any, the connection is closed once the request is sent.
+//!   If the response announces the end of the connection, the rest of the request is not sent;
+//! - if a write fails, the connection reads on: the peer may have answered before the write failed;
 //! - a caller that leaves before it has the head notifies the machine, and the connection is closed
-//!   ([`CloseReason::Cancelled`]). So it is if a caller drops the body
-//!   ([`CloseReason::BodyDropped`]), unless the request is sent and one more read completes the
-//!   response;
+//!   ([`CloseReason::Cancelled`]), since the rest of the response would still arrive on it. It is
+//!   also closed if a caller drops the body ([`CloseReason::BodyDropped`]), unless the request is
+//!   sent and one read, without waiting, completes the response;
 //! - a connection that dies before a byte of the response came returns the request for another
 //!   attempt ([`Next::Retry`]), if [`may_retry`] allows that. Otherwise the call fails;
-//! - an idle connection that has something to read is closed: it is the end of the stream, or
-//!   bytes that no request asked for. If the pool has reserved it for a waiter meanwhile, that
-//!   waiter loses nothing, because the connection does not have its request yet (see `pool.rs`);
-//! - at every event, in whatever state, the transport may flush: TLS can have records to send that
-//!   no exchange caused;
-//! - a connection does not complete a call itself. It returns the [`Completion`], and the machine
-//!   carries that out after the pool knows that the connection is free or closed.
+//! - an idle connection expects nothing from its peer. Any input closes it, EOF included. If the
+//!   pool has reserved it for a waiter meanwhile, that waiter loses nothing, because the connection
+//!   does not have its request yet (see `pool.rs`);
+//! - one timeout applies at a time, besides that of the whole call ([`TimeLimit`]);
+//! - whenever the connection reads or writes, idle or not, it also flushes the transport, unless a
+//!   write has failed: TLS can have records to send that no exchange caused;
+//! - a connection does not complete a call itself. It returns the [`Completion`] in [`Next`], and
+//!   the machine carries that out after the pool knows that the connection is free or closed;
+//! - after some reads in a row the other connections get their turn.
 
 use std::{
     io,
@@ -63,6 +66,7 @@ pub(crate) struct Connection<T> {
     waker: Waker,
     /// Its number in the client, from 1.
     number: u64,
+    /// Whether and how long the connection may be kept.
     allowance: Allowance,
     /// How long it may be idle after the last exchange.
     idle_timeout: Duration,
@@ -78,15 +82,16 @@ struct InFlight {
     responder: Responder<ReplySender>,
     decoder: Decoder,
     progress: Progress,
-    /// The response is whole. Only sending the request is left.
-    response_whole: bool,
-    /// Bytes came behind a response that was early.
-    bytes_left: bool,
-    /// Why the request cannot be written any further. The peer may have sent a response before.
+    /// The response is whole. Only the rest of the request is left to send.
+    only_upload_left: bool,
+    /// Bytes came after the response.
+    surplus_bytes: bool,
+    /// Why the request cannot be written any further. The peer may have answered before the write
+    /// failed.
     write_error: Option<io::Error>,
     /// The server may have closed the connection before the exchange began.
     may_be_stale: bool,
-    /// The limit of time that runs now.
+    /// The timeout that applies now.
     limit: TimeLimit<Time>,
     /// When the whole call has to be over.
     deadline: Option<Time>,
@@ -161,7 +166,7 @@ impl<T: Transport> Connection<T> {
     /// When the machine has to call [`Connection::expire`], whatever else happens.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.in_flight {
-            Some(exchange) => earliest([exchange.limit.until(), exchange.deadline]),
+            Some(in_flight) => earliest([in_flight.limit.until(), in_flight.deadline]),
             None => Some(self.expiry),
         }
     }
@@ -184,8 +189,8 @@ impl<T: Transport> Connection<T> {
             request,
             responder,
             progress: Progress::default(),
-            response_whole: false,
-            bytes_left: false,
+            only_upload_left: false,
+            surplus_bytes: false,
             write_error: None,
             may_be_stale,
             limit: TimeLimit::new(now, &self.config),
@@ -208,28 +213,28 @@ impl<T: Transport> Connection<T> {
         self.advance(now, scratch)
     }
 
-    /// The machine was notified: the caller left, or the body's reader made room or left. There
-    /// need not be a cause.
+    /// The machine was notified: the caller left, or the body's reader made room or left. The
+    /// notification may be spurious.
     pub(crate) fn notified(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         match &self.in_flight {
-            Some(exchange) if exchange.responder.is_cancelled() => {
+            Some(in_flight) if in_flight.responder.is_cancelled() => {
                 self.end(Ending::Left(CloseReason::Cancelled), scratch)
             }
             _ => self.advance(now, scratch),
         }
     }
 
-    /// The deadline has passed. A response that is whole stays whole.
+    /// The deadline has passed. If the response is whole, the call still succeeds.
     pub(crate) fn expire(&mut self, now: Time, scratch: &mut [u8]) -> Next {
-        let Some(exchange) = &self.in_flight else {
+        let Some(in_flight) = &self.in_flight else {
             return match passed(Some(self.expiry), now) {
                 true => Next::close(CloseReason::IdleExpired),
                 false => Next::Wait,
             };
         };
-        match exchange.limit.expired(exchange.deadline, now) {
+        match in_flight.limit.expired(in_flight.deadline, now) {
             None => Next::Wait,
-            Some(_) if exchange.response_whole => {
+            Some(_) if in_flight.only_upload_left => {
                 self.end(Ending::Whole(Some(CloseReason::Timeout)), scratch)
             }
             Some(limit) => {
@@ -242,43 +247,43 @@ impl<T: Transport> Connection<T> {
     /// Does all that can be done now: writes, then reads.
     fn advance(&mut self, now: Time, scratch: &mut [u8]) -> Next {
         let Connection { transport, framing, in_flight, config, waker, .. } = self;
-        let Some(exchange) = in_flight else { return self.check_idle(scratch) };
-        exchange.write(framing, transport);
-        if exchange.response_whole && exchange.progress.sent {
+        let Some(in_flight) = in_flight else { return self.check_idle(scratch) };
+        in_flight.write(framing, transport);
+        if in_flight.only_upload_left && in_flight.progress.sent {
             return self.end(Ending::Whole(None), scratch);
         }
         for _ in 0..READS_IN_A_ROW {
-            match exchange.read(framing, transport, waker, scratch) {
+            match in_flight.read(framing, transport, waker, scratch) {
                 ReadOutcome::More => {}
                 ReadOutcome::Blocked => {
-                    exchange.limit.update(exchange.progress, now, config);
-                    // A write that had to wait for a read can continue after it.
-                    let may_write = !exchange.progress.sent && framing.may_write();
+                    in_flight.limit.update(in_flight.progress, now, config);
+                    // TLS may have to read before it can write.
+                    let may_write = !in_flight.progress.sent && framing.may_write();
                     return if may_write { Next::Again } else { Next::Wait };
                 }
                 ReadOutcome::Over(ending) => return self.end(ending, scratch),
             }
         }
-        exchange.limit.update(exchange.progress, now, config);
+        in_flight.limit.update(in_flight.progress, now, config);
         Next::Again
     }
 
     /// Ends the exchange. Only here is decided what the caller gets last, and whether the
     /// connection stays open.
     fn end(&mut self, ending: Ending, scratch: &mut [u8]) -> Next {
-        let Some(exchange) = self.in_flight.take() else { return Next::Wait };
+        let Some(in_flight) = self.in_flight.take() else { return Next::Wait };
         match ending {
             Ending::Whole(ceased) => {
-                let reusable = self.reuse(&exchange, ceased, scratch);
-                let completion = Completion::Finish(exchange.responder);
+                let reusable = self.reuse(&in_flight, ceased, scratch);
+                let completion = Completion::Finish(in_flight.responder);
                 match reusable {
                     Ok(()) => Next::Free(completion),
                     Err(reason) => Next::Close(reason, completion),
                 }
             }
-            Ending::Failed(_, reason) if exchange.may_retry(reason) => exchange.retry(reason),
+            Ending::Failed(_, reason) if in_flight.may_retry(reason) => in_flight.retry(reason),
             Ending::Failed(error, reason) => {
-                Next::Close(reason, Completion::Fail(exchange.responder, error))
+                Next::Close(reason, Completion::Fail(in_flight.responder, error))
             }
             Ending::Left(reason) => {
                 let why = match reason {
@@ -298,16 +303,16 @@ impl<T: Transport> Connection<T> {
     /// Why it cannot.
     fn reuse(
         &mut self,
-        exchange: &InFlight,
+        in_flight: &InFlight,
         ceased: Option<CloseReason>,
         scratch: &mut [u8],
     ) -> Result<(), CloseReason> {
         let outcome = Outcome {
-            upload: exchange.responder.exchange.upload,
-            ceased: ceased.or(exchange.write_error.as_ref().map(CloseReason::of)),
-            close: exchange.request.close,
-            keep_alive: exchange.decoder.keep_alive(),
-            bytes_left: exchange.bytes_left || !self.framing.buffer.is_empty(),
+            upload: in_flight.responder.exchange.upload,
+            ceased: ceased.or(in_flight.write_error.as_ref().map(CloseReason::of)),
+            close: in_flight.request.close,
+            keep_alive: in_flight.decoder.keep_alive(),
+            surplus_bytes: in_flight.surplus_bytes || !self.framing.buffer.is_empty(),
         };
         self.idle_timeout = self.allowance.after(outcome, &self.config)?;
         self.probe(scratch)
@@ -344,7 +349,8 @@ impl<T: Transport> Connection<T> {
 
 impl InFlight {
     /// Writes the rest of the request, or else what the transport has to send of its own. If that
-    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
+    /// fails, reading decides how the exchange ends: the peer may have answered before the write
+    /// failed.
     fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
         if self.is_sent() {
             let _ = framing.flush(to);
@@ -376,7 +382,7 @@ impl InFlight {
         scratch: &mut [u8],
     ) -> ReadOutcome {
         if self.room(waker) == Poll::Ready(Err(Gone)) {
-            return ReadOutcome::Over(self.read_last(framing, from, scratch));
+            return ReadOutcome::Over(self.caller_dropped_body(framing, from, scratch));
         }
         // After a failed write, read even without an event: an answer may be there.
         let is_blocked = !framing.may_read() && self.write_error.is_none();
@@ -400,13 +406,13 @@ impl InFlight {
     /// Whether the caller has room for more of the body. A response that is whole needs none.
     fn room(&mut self, waker: &Waker) -> Poll<Result<(), Gone>> {
         let room = self.responder.poll_room(&mut Context::from_waker(waker));
-        self.progress.window_full = room.is_pending() && !self.response_whole;
+        self.progress.window_full = room.is_pending() && !self.only_upload_left;
         room
     }
 
     /// The caller has dropped the body. If the request is sent and one read completes the response,
     /// the connection can be reused.
-    fn read_last<T: Transport>(
+    fn caller_dropped_body<T: Transport>(
         &mut self,
         framing: &mut Framing,
         from: &mut T,
@@ -424,7 +430,7 @@ impl InFlight {
     /// Decodes what came, and gives it to the caller. Returns how the exchange ends, if it does.
     fn receive(&mut self, count: usize, framing: &mut Framing) -> Option<Ending> {
         self.progress.received += count as u64;
-        if self.response_whole {
+        if self.only_upload_left {
             self.discard(framing);
             return None;
         }
@@ -448,7 +454,7 @@ impl InFlight {
             Upload::Pending => {
                 self.responder.deliver();
                 self.discard(framing);
-                self.response_whole = true;
+                self.only_upload_left = true;
                 None
             }
             _ => Some(Ending::Whole(None)),
@@ -457,17 +463,17 @@ impl InFlight {
 
     /// Drops bytes that came after the response.
     fn discard(&mut self, framing: &mut Framing) {
-        self.bytes_left |= !framing.buffer.is_empty();
+        self.surplus_bytes |= !framing.buffer.is_empty();
         framing.buffer.clear();
     }
 
-    /// The stream has ended, with or without an error. That is the end of a body that nothing else
-    /// ends, a stale connection, or a response that will not become whole.
+    /// The stream has ended, with or without an error. That is the end of a body delimited by EOF,
+    /// a stale connection, or a response that will not become whole.
     fn stream_ended(&mut self, error: Option<io::Error>, framing: &Framing) -> Ending {
         let end = self.decoder.eof(&framing.buffer);
         // The system reports a failure once. If a write got it, the read finds an end.
         let cause = error.or(self.write_error.take_if(|refusal| is_cause(refusal, &end)));
-        if self.response_whole {
+        if self.only_upload_left {
             let reason = cause.as_ref().map_or(CloseReason::PeerClosed, CloseReason::of);
             return Ending::Whole(Some(reason));
         }

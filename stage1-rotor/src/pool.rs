@@ -6,8 +6,11 @@
 //! that acts on it, and the decision can change in between.
 //!
 //! Its rules:
-//! - a request stays in the policy until a machine comes for it. If a reserved connection dies before
-//!   that, the policy puts its waiter back in its old place ([`Pool::closed`]);
+//! - a request stays in the policy until a machine comes for it. If a reserved connection dies
+//!   before that, the policy puts its waiter back in its old place ([`Pool::closed`]). If it dies
+//!   after that, the exchange fails as stale: the machine returns the request, and the pool sends
+//!   it again on a fresh connection in the same slot, if [`may_retry`](client_core::may_retry)
+//!   allows it. Otherwise the call fails;
 //! - a machine that was woken asks for its order *now* ([`Pool::order`]). So a wakeup carries
 //!   nothing, and may be stale;
 //! - a machine whose own report causes a decision about its slot is not woken: it asks anyway;

@@ -1,8 +1,9 @@
 //! One HTTP/1.1 connection: its exchanges, one after another, and its end.
 //!
-//! The loop calls a connection when its socket is ready, when its waker was woken, and when its
-//! deadline has passed. The connection does what it can without blocking, and returns [`Next`]: what
-//! the loop has to do for it. It reaches no loop, no clock and no pool, so a test can be all three.
+//! The loop continues a connection when its socket is ready, when its waker was woken, and when its
+//! deadline has passed. The connection does what it can without blocking, and returns [`Next`]:
+//! what the loop has to do for it. It has no access to the loop, the pool or the clock, so a test
+//! can take the place of all three.
 //!
 //! ```text
 //!          start             response whole, request sent or given up
@@ -14,23 +15,28 @@
 //! ```
 //!
 //! Its rules:
-//! - the request is written and the response is read independently. A response that arrives before
-//!   the request is written goes to the caller at once, except for its end. The rest of the request
-//!   is written, and the caller gets the end when it is sent. If the response announces the end of
-//!   the connection, or a write has failed, the rest is not written and the caller gets the end at
-//!   once ([`Exchange::upload`] says which it was);
-//! - if a write fails, the connection reads on: the peer may have answered before it closed;
-//! - a caller that leaves before the head has come cancels the exchange ([`Connection::cancel`]). The
-//!   connection is closed, since the rest of the response would still arrive on it. A caller that
-//!   drops the body has the same effect, unless the request is sent and one read, without waiting,
+//! - one exchange at a time. Writing the request and reading the response go on independently of
+//!   each other;
+//! - a response can arrive *early*: before the request is sent. The caller gets its head and its
+//!   body as they arrive, and sending goes on. The caller gets the end of the body when the request
+//!   is sent, or cannot be sent any further ([`Exchange::upload`]). Bytes that follow an early
+//!   response are discarded. If there were any, the connection is closed once the request is sent.
+//!   If the response announces the end of the connection, the rest of the request is not sent;
+//! - if a write fails, the connection reads on: the peer may have answered before the write failed;
+//! - a caller that leaves before it has the head cancels the exchange ([`Connection::cancel`]), and
+//!   the connection is closed ([`CloseReason::Cancelled`]), since the rest of the response would
+//!   still arrive on it. It is also closed if a caller drops the body
+//!   ([`CloseReason::BodyDropped`]), unless the request is sent and one read, without waiting,
 //!   completes the response;
-//! - an idle connection expects nothing from its peer. Whatever arrives, be it the peer's end, closes
-//!   it. If the peer's end arrives after the next request has started, and that request may be sent
-//!   again ([`may_retry`]), the loop gets it back in [`Next::Retry`];
-//! - a connection completes no call. It returns the [`Completion`] in [`Next`], and the loop performs
-//!   it once the pool knows of the idle or closed connection;
-//! - one limit of time runs at once, besides that of the whole call ([`TimeLimit`]);
-//! - every call flushes the transport: TLS may have output of its own;
+//! - a connection that dies before a byte of the response came returns the request for another
+//!   attempt ([`Next::Retry`]), if [`may_retry`] allows that. Otherwise the call fails;
+//! - an idle connection expects nothing from its peer. Any input closes it, EOF included. If EOF is
+//!   read after the next request has started, the exchange fails as stale: see the rule before;
+//! - one timeout applies at a time, besides that of the whole call ([`TimeLimit`]);
+//! - whenever the connection reads or writes, idle or not, it also flushes the transport, unless a
+//!   write has failed: TLS can have records to send that no exchange caused;
+//! - a connection does not complete a call itself. It returns the [`Completion`] in [`Next`], and
+//!   the loop carries that out after the pool knows that the connection is free or closed;
 //! - after some reads in a row the other connections get their turn.
 
 use std::{
@@ -69,9 +75,9 @@ pub(crate) struct LoopContext<'a> {
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Next {
-    /// Call it when its socket is ready, its waker was woken, or its deadline has passed.
+    /// Continue when its socket is ready, its waker was woken, or its deadline has passed.
     Wait,
-    /// Call it again after the other connections.
+    /// Continue after the other connections, even without an event: there is more to do.
     Again,
     /// The connection can serve the next request.
     Free(Completion),
@@ -88,6 +94,7 @@ pub(crate) struct Connection<T> {
     state: State,
     /// Its number in the client, from 1.
     number: u64,
+    /// Whether and how long the connection may be kept.
     allowance: Allowance,
 }
 
@@ -103,22 +110,24 @@ enum State {
 #[derive(Debug)]
 struct InFlight {
     request: Outgoing,
-    /// Tells the request from the next one on this connection.
+    /// Distinguishes a late cancel from one for the next request.
     number: u64,
     responder: Responder<ReplySender>,
     /// The peer may have closed the connection before this request arrived.
     may_be_stale: bool,
     /// When the whole call has to be over.
     deadline: Option<Instant>,
+    /// The timeout that applies now.
     limit: TimeLimit<Instant>,
-    /// Why the rest of the request cannot be written.
+    /// Why the request cannot be written any further. The peer may have answered before the write
+    /// failed.
     write_error: Option<io::Error>,
     /// The caller leaves the window full of a response that is not whole.
     window_full: bool,
-    /// The response is whole. Its end waits for the rest of the request.
-    response_whole: bool,
+    /// The response is whole. Only the rest of the request is left to send.
+    only_upload_left: bool,
     /// Bytes came after the response.
-    bytes_left: bool,
+    surplus_bytes: bool,
 }
 
 /// How an exchange ends.
@@ -197,8 +206,8 @@ impl<T: Transport> Connection<T> {
             limit: TimeLimit::new(cx.now, cx.config),
             write_error: None,
             window_full: false,
-            response_whole: false,
-            bytes_left: false,
+            only_upload_left: false,
+            surplus_bytes: false,
         });
         self.advance(cx)
     }
@@ -213,7 +222,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// No request waits for the connection.
+    /// No request waits for the connection. Frees its buffer, and looks at its socket once.
     pub(crate) fn mark_idle(&mut self, cx: &mut LoopContext<'_>) -> Next {
         self.allowance.mark_idle();
         self.framing.free_buffer();
@@ -224,8 +233,8 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle { expiry } => Some(*expiry),
-            State::InFlight(exchange) => {
-                [exchange.limit.until(), exchange.deadline].into_iter().flatten().min()
+            State::InFlight(in_flight) => {
+                [in_flight.limit.until(), in_flight.deadline].into_iter().flatten().min()
             }
         }
     }
@@ -237,7 +246,7 @@ impl<T: Transport> Connection<T> {
                 Next::close(CloseReason::IdleExpired)
             }
             State::Idle { .. } => Next::Wait,
-            State::InFlight(exchange) => match exchange.expire(cx) {
+            State::InFlight(in_flight) => match in_flight.expire(cx) {
                 Some(ending) => self.end(ending, cx),
                 None => Next::Wait,
             },
@@ -247,7 +256,7 @@ impl<T: Transport> Connection<T> {
     /// The caller of the request with this number has left before it got the head.
     pub(crate) fn cancel(&mut self, number: u64, cx: &mut LoopContext<'_>) -> Next {
         match &self.state {
-            State::InFlight(exchange) if exchange.number == number => {
+            State::InFlight(in_flight) if in_flight.number == number => {
                 self.end(Ending::Left(CloseReason::Cancelled), cx)
             }
             _ => Next::Wait,
@@ -256,21 +265,21 @@ impl<T: Transport> Connection<T> {
 
     /// Writes and reads as far as it goes.
     fn advance(&mut self, cx: &mut LoopContext<'_>) -> Next {
-        let State::InFlight(exchange) = &mut self.state else { return Next::Wait };
+        let State::InFlight(in_flight) = &mut self.state else { return Next::Wait };
         let (framing, transport) = (&mut self.framing, &mut self.transport);
-        exchange.write(framing, transport);
+        in_flight.write(framing, transport);
         for _ in 0..READS_IN_A_ROW {
-            match exchange.read(framing, transport, cx) {
+            match in_flight.read(framing, transport, cx) {
                 ReadOutcome::More => {}
                 ReadOutcome::Blocked => {
-                    exchange.update_limit(framing, cx);
-                    // A write that had to wait for a read can continue after it.
-                    return if exchange.may_write(framing) { Next::Again } else { Next::Wait };
+                    in_flight.update_limit(framing, cx);
+                    // TLS may have to read before it can write.
+                    return if in_flight.may_write(framing) { Next::Again } else { Next::Wait };
                 }
                 ReadOutcome::Over(ending) => return self.end(ending, cx),
             }
         }
-        exchange.update_limit(framing, cx);
+        in_flight.update_limit(framing, cx);
         Next::Again
     }
 
@@ -278,20 +287,20 @@ impl<T: Transport> Connection<T> {
     /// stays open.
     fn end(&mut self, ending: Ending, cx: &mut LoopContext<'_>) -> Next {
         let idle = State::Idle { expiry: after(cx.now, cx.config.idle_timeout) };
-        let State::InFlight(exchange) = mem::replace(&mut self.state, idle) else {
+        let State::InFlight(in_flight) = mem::replace(&mut self.state, idle) else {
             return Next::Wait;
         };
         match ending {
             Ending::Whole(ceased) => {
-                let reusable = self.reuse(&exchange, ceased, cx);
-                let completion = Completion::Finish(exchange.responder);
+                let reusable = self.reuse(&in_flight, ceased, cx);
+                let completion = Completion::Finish(in_flight.responder);
                 match reusable {
                     Ok(()) => Next::Free(completion),
                     Err(reason) => Next::Close(reason, completion),
                 }
             }
             Ending::Failed(error, reason) => {
-                exchange.retry_or_fail(error, reason, &self.framing)
+                in_flight.retry_or_fail(error, reason, &self.framing)
             }
             Ending::Left(reason) => {
                 let why = match reason {
@@ -311,16 +320,16 @@ impl<T: Transport> Connection<T> {
     /// Why it cannot.
     fn reuse(
         &mut self,
-        exchange: &InFlight,
+        in_flight: &InFlight,
         ceased: Option<CloseReason>,
         cx: &mut LoopContext<'_>,
     ) -> Result<(), CloseReason> {
         let outcome = Outcome {
-            upload: exchange.responder.exchange.upload,
+            upload: in_flight.responder.exchange.upload,
             ceased,
-            close: exchange.request.close,
+            close: in_flight.request.close,
             keep_alive: self.framing.keep_alive(),
-            bytes_left: exchange.bytes_left || self.framing.has_input(),
+            surplus_bytes: in_flight.surplus_bytes || self.framing.has_input(),
         };
         let idle = self.allowance.after(outcome, cx.config)?;
         self.state = State::Idle { expiry: after(cx.now, idle) };
@@ -358,7 +367,8 @@ impl<T: Transport> Connection<T> {
 
 impl InFlight {
     /// Writes the rest of the request, or else what the transport has to send of its own. If that
-    /// fails, reading decides how the exchange ends: the peer may have sent a response before.
+    /// fails, reading decides how the exchange ends: the peer may have answered before the write
+    /// failed.
     fn write<T: Transport>(&mut self, framing: &mut Framing, to: &mut T) {
         if self.is_sent() {
             let _ = framing.flush(to);
@@ -391,11 +401,11 @@ impl InFlight {
         cx: &mut LoopContext<'_>,
     ) -> ReadOutcome {
         let room = self.room(cx);
-        if self.response_whole {
+        if self.only_upload_left {
             return self.check_upload(room, framing, from, cx);
         }
         if room == Poll::Ready(Err(Gone)) {
-            return ReadOutcome::Over(self.read_last(framing, from, cx));
+            return ReadOutcome::Over(self.caller_dropped_body(framing, from, cx));
         }
         // After a failed write, read even without an event: an answer may be there.
         let is_blocked = !framing.may_read() && self.write_error.is_none();
@@ -408,7 +418,7 @@ impl InFlight {
                 cause => ReadOutcome::Over(self.stream_ended(cause, framing)),
             },
             Ok(Input::Bytes(_)) => {
-                self.decode(framing).map_or(ReadOutcome::More, ReadOutcome::Over)
+                self.receive(framing).map_or(ReadOutcome::More, ReadOutcome::Over)
             }
             Ok(Input::End) => ReadOutcome::Over(self.stream_ended(None, framing)),
             Err(error) => ReadOutcome::Over(self.stream_ended(Some(error), framing)),
@@ -418,13 +428,13 @@ impl InFlight {
     /// Whether the caller has room for more of the body.
     fn room(&mut self, cx: &LoopContext<'_>) -> Poll<Result<(), Gone>> {
         let room = self.responder.poll_room(&mut Context::from_waker(cx.waker));
-        self.window_full = room.is_pending() && !self.response_whole;
+        self.window_full = room.is_pending() && !self.only_upload_left;
         room
     }
 
     /// The caller has dropped the body. If the request is sent and one read completes the response,
     /// the connection can be reused.
-    fn read_last<T: Transport>(
+    fn caller_dropped_body<T: Transport>(
         &mut self,
         framing: &mut Framing,
         from: &mut T,
@@ -432,7 +442,7 @@ impl InFlight {
     ) -> Ending {
         if self.is_sent()
             && let Ok(Input::Bytes(_)) = framing.read(from, cx.buffer)
-            && let Some(whole @ Ending::Whole(_)) = self.decode(framing)
+            && let Some(whole @ Ending::Whole(_)) = self.receive(framing)
         {
             return whole;
         }
@@ -471,7 +481,7 @@ impl InFlight {
     }
 
     /// Decodes what came, and gives it to the caller. Returns how the exchange ends, if it does.
-    fn decode(&mut self, framing: &mut Framing) -> Option<Ending> {
+    fn receive(&mut self, framing: &mut Framing) -> Option<Ending> {
         match framing.receive(&mut self.responder) {
             Ok(true) => self.response_end(framing),
             Ok(false) if self.responder.is_cancelled() => {
@@ -490,7 +500,7 @@ impl InFlight {
             Upload::Pending => {
                 self.responder.deliver();
                 self.discard(framing);
-                self.response_whole = true;
+                self.only_upload_left = true;
                 None
             }
             _ => Some(Ending::Whole(ceased)),
@@ -499,11 +509,12 @@ impl InFlight {
 
     /// Drops bytes that came after the response.
     fn discard(&mut self, framing: &mut Framing) {
-        self.bytes_left |= framing.has_input();
+        self.surplus_bytes |= framing.has_input();
         framing.discard();
     }
 
-    /// The stream has ended: by the peer's end, or with this error.
+    /// The stream has ended, with or without an error. That is the end of a body delimited by EOF, a
+    /// stale connection, or a response that will not become whole.
     fn stream_ended(&mut self, error: Option<io::Error>, framing: &mut Framing) -> Ending {
         let end = framing.eof();
         let ceased = self.write_error.as_ref().map(CloseReason::of);
@@ -514,7 +525,7 @@ impl InFlight {
         }
     }
 
-    /// Begins the limit of time anew, if the exchange has come further.
+    /// Restarts the timeout on progress.
     fn update_limit(&mut self, framing: &Framing, cx: &LoopContext<'_>) {
         let progress = Progress {
             written: framing.written(),
@@ -526,10 +537,11 @@ impl InFlight {
         self.limit.update(progress, cx.now, cx.config);
     }
 
-    /// How the exchange ends, if a limit of time has run out. A response that is whole stays whole.
+    /// How the exchange ends, if a limit of time has run out. If the response is whole, the call
+    /// still succeeds.
     fn expire(&self, cx: &LoopContext<'_>) -> Option<Ending> {
         let limit = self.limit.expired(self.deadline, cx.now)?;
-        Some(match self.response_whole {
+        Some(match self.only_upload_left {
             true => Ending::Whole(Some(CloseReason::Timeout)),
             false => Ending::Failed(Error::timeout(limit, cx.config), CloseReason::Timeout),
         })

@@ -11,7 +11,8 @@
 //! - a connection that is reserved for a waiter gets the request in the same `settle`. No event lies
 //!   between, so in this model a connection cannot die while it is reserved. If it died before and
 //!   the loop has not seen it yet, the exchange starts on it and fails as stale: the loop gets the
-//!   request back, and sends it again on a fresh connection in the same slot;
+//!   request back, and sends it again on a fresh connection in the same slot, if
+//!   [`may_retry`](client_core::may_retry) allows it. Otherwise the call fails;
 //! - the pool's numbers are published before callers or peers can see an effect: a completion, a
 //!   byte on a socket, the end of a socket;
 //! - a request whose caller has gone is dropped, and nothing starts for it.

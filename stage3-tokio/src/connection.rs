@@ -308,7 +308,7 @@ impl Connection {
             ceased: stopped.or(self.output.refused()),
             close: request.outgoing.close,
             keep_alive: decoder.keep_alive(),
-            bytes_left: !self.input.buffer.is_empty(),
+            surplus_bytes: !self.input.buffer.is_empty(),
         };
         match self.allowance.after(outcome, &self.config) {
             Ok(idle_timeout) => {

@@ -184,7 +184,7 @@ pub struct Outcome {
     /// [`Decoder::keep_alive`](crate::Decoder::keep_alive).
     pub keep_alive: Option<KeepAlive>,
     /// Bytes came after the end of the response.
-    pub bytes_left: bool,
+    pub surplus_bytes: bool,
 }
 
 /// What a connection remembers from one exchange to the next.
@@ -226,7 +226,7 @@ impl Allowance {
         let usable = exchange.upload == Upload::Whole && !exchange.close;
         let keep_alive =
             exchange.keep_alive.filter(|_| usable).ok_or(CloseReason::PeerAsked)?;
-        if exchange.bytes_left {
+        if exchange.surplus_bytes {
             return Err(CloseReason::Unsolicited);
         }
         // A server need not repeat how many exchanges it allows.
@@ -315,7 +315,7 @@ mod tests {
     fn whole() -> Outcome {
         let keep_alive = Some(KeepAlive::default());
         let (upload, ceased) = (Upload::Whole, None);
-        Outcome { upload, ceased, close: false, keep_alive, bytes_left: false }
+        Outcome { upload, ceased, close: false, keep_alive, surplus_bytes: false }
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
             (Outcome { keep_alive: None, ..whole() }, CloseReason::PeerAsked),
             (Outcome { close: true, ..whole() }, CloseReason::PeerAsked),
             (Outcome { upload: Upload::Cut, ..whole() }, CloseReason::PeerAsked),
-            (Outcome { bytes_left: true, ..whole() }, CloseReason::Unsolicited),
+            (Outcome { surplus_bytes: true, ..whole() }, CloseReason::Unsolicited),
             (Outcome { ceased: Some(CloseReason::Timeout), ..whole() }, CloseReason::Timeout),
         ];
         for (outcome, reason) in cases {

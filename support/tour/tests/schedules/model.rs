@@ -487,7 +487,7 @@ impl Model {
         &mut self,
         connection: usize,
         ceased: Option<CloseReason>,
-        bytes_left: bool,
+        surplus_bytes: bool,
     ) -> Result {
         let index = connection;
         let connection = &mut self.connections[index];
@@ -500,7 +500,7 @@ impl Model {
         if upload == Upload::Pending {
             return Ok(());
         }
-        let outcome = Outcome { upload, ceased, close: false, keep_alive, bytes_left };
+        let outcome = Outcome { upload, ceased, close: false, keep_alive, surplus_bytes };
         connection.exchange = None;
         let (slot, after) =
             (connection.slot, connection.allowance.after(outcome, &self.config));
