@@ -94,7 +94,8 @@ impl Tape {
         let mut entries = std::mem::take(&mut *self.lock());
         entries.retain(|entry| match entry {
             Entry::Part(_) => true,
-            Entry::Said(said) => said.source == source,
+            // What the stages share speaks for the stage that calls it; the others are closed.
+            Entry::Said(said) => [&*source, "client_core"].contains(&&*said.source),
         });
         entries
     }
