@@ -1,6 +1,6 @@
 //! TLS by OpenSSL, in place of rustls, for all three stages (feature `openssl`).
 //!
-//! [`OpenSsl`] implements the trait `TlsConnector` of each stage, and uses nothing of a stage but
+//! `OpenSsl` implements the trait `TlsConnector` of each stage, and uses nothing of a stage but
 //! what the stage exports. Without the feature the crate is empty.
 //!
 //! OpenSSL reads and writes the stream itself. With TLS 1.2 a server may begin a second handshake in
