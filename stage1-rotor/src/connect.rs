@@ -4,7 +4,7 @@
 //! ([`Connecting`]) that gets the addresses and starts the candidates, and each candidate is a machine
 //! of its own ([`CandidateMachine`]). They share a [`Race`]. The candidate that connects becomes the
 //! handshake, then the connection, and the other machines end. If the user has replaced all this by
-//! a [`Connector`](crate::Connector), `Connecting` itself becomes the handshake.
+//! a [`Connector`], `Connecting` itself becomes the handshake.
 //!
 //! Its rules:
 //! - whatever wakes a machine, it looks at everything that it waits for;
