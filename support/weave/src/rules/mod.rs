@@ -1,7 +1,7 @@
 //! Rules of the code that a reader of the text can check: how long a function is, which words no
 //! comment uses, which names have one meaning, which files a stage does not have.
 //!
-//! `cargo test -p weave` checks them, not the build of the book: whoever experiments with a stage
+//! `cargo test -p weave` checks them, not the build of the book: a reader who experiments with a stage
 //! can read the book about it all the same.
 
 pub mod files;
